@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+message(STATUS "Polyphony ${PROJECT_VERSION} (${CMAKE_BUILD_TYPE}), compiler ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+message(STATUS "  LibTorch      ${POLYPHONY_TORCH_DIR}")
+message(STATUS "  CUDA kernels  ${POLYPHONY_HAVE_CUDA} (architectures ${POLYPHONY_CUDA_ARCHITECTURES})")
+message(STATUS "  NCCL          ${POLYPHONY_NCCL_LIBRARY}")
+message(STATUS "  modalities    ${POLYPHONY_HAVE_MODALITIES}")
+message(STATUS "  pipelines     ${POLYPHONY_HAVE_PIPELINES}")
+message(STATUS "  window        ${POLYPHONY_HAVE_QT}")
+message(STATUS "  tests         ${POLYPHONY_BUILD_TESTS}, fuzz targets ${POLYPHONY_BUILD_FUZZERS}")
+message(STATUS "  ccache ${CCACHE_PROGRAM}, linker ${MOLD_PROGRAM}, sanitizers '${POLYPHONY_SANITIZE}'")
+foreach(note IN LISTS POLYPHONY_NOTES)
+  message(STATUS "  note: ${note}")
+endforeach()

@@ -12,7 +12,7 @@ python_tag=311
 
 base=(g++ cmake ninja-build git ca-certificates python3-pip unzip ccache mold
       libtomlplusplus-dev nlohmann-json3-dev libcli11-dev libopencv-dev
-      libavformat-dev libavcodec-dev libswresample-dev libavutil-dev libsentencepiece-dev)
+      libavformat-dev libavcodec-dev libswresample-dev libavutil-dev libsentencepiece-dev zlib1g-dev)
 qt=(qt6-base-dev libvulkan-dev)
 # clang and its runtime build the fuzz targets; xvfb draws the window where there is no screen.
 tests=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 xvfb xauth python3)

@@ -19,15 +19,10 @@ std::string caption(const Scene& scene, Rng& rng);
 // The one plain wording: objects by place, canonical names.
 std::string canonical_caption(const Scene& scene);
 
-// What one clause of a caption says about one object. Empty: not said.
-struct ObjectWords {
-  std::optional<uint8_t> size, colour, shape, place;
-};
-
 struct ParseResult {
   std::optional<Scene> scene;              // present where `problems` is empty; in place order
   std::optional<uint8_t> background;       // what was understood, also when something is missing
-  std::vector<ObjectWords> objects;        // likewise, in the order of the text
+  std::vector<PartialObject> objects;      // likewise, one a clause, in the order of the text
   std::vector<std::string> unknown_words;  // not in vocabulary(), in the order of the text; they are otherwise ignored
   std::vector<std::string> problems;       // sentences for the user: what is missing, said twice or impossible
 };

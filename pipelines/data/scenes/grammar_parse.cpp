@@ -2,6 +2,7 @@
 // Words -> scene: one pass over the words, one object a clause.
 #include <cctype>
 #include <string>
+#include <utility>
 
 #include "core/check.h"
 #include "pipelines/data/scenes/grammar.h"
@@ -144,7 +145,7 @@ class Parser {
   }
 
   ParseResult result_;
-  ObjectWords clause_;
+  PartialObject clause_;
   std::optional<uint8_t> row_, column_;
   bool middle_ = false;
 };

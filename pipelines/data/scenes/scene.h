@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,11 @@ struct Object {
   uint8_t shape = 0;   // row of kShapes
   uint8_t place = 0;   // row of kPlaces: grid row * 3 + grid column
   auto operator<=>(const Object&) const = default;
+};
+
+// An object of which only some attributes are known: read from words, or seen in a picture.
+struct PartialObject {
+  std::optional<uint8_t> size, colour, shape, place;
 };
 
 struct Scene {

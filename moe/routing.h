@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A routing is a value: the rows "token t goes to expert e with weight w", and what the losses need.
-// Shapes: T tokens, D width, E routed experts, Z null experts, N rows, M modalities, B samples, P width of the carried state.
+// Shapes: T tokens, D width, E routed experts, Z null experts, N rows, M modalities, B samples, P width of the carried
+// state.
 #pragma once
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
@@ -15,39 +16,41 @@ namespace polyphony::moe {
 
 // What a router may look at. Only x_TD, modality_T and allowed_ME are always there.
 struct RoutingContext {
-  at::Tensor x_TD;                   // hidden states that the router scores
-  at::Tensor modality_T;             // u8, values of Modality
-  at::Tensor allowed_ME;             // bool: may a token of modality m use expert e
-  at::Tensor token_id_T;             // i64, see TokenSequence; undefined if unknown
-  at::Tensor sample_T;               // i64, sample of each token; undefined means one sample
-  at::Tensor timestep_T;             // f32 in [0, 1], 0 for tokens without one; undefined outside diffusion
-  at::Tensor label_T;                // i64 class label of each token's sample; undefined if there is none
-  at::Tensor attention_T;            // f32, attention that each token received in this block; undefined unless asked for
-  at::Tensor state_TP;               // what this router returned as state in the layer before; undefined in the first
+  at::Tensor x_TD = {};         // hidden states that the router scores
+  at::Tensor modality_T = {};   // u8, values of Modality
+  at::Tensor allowed_ME = {};   // bool: may a token of modality m use expert e
+  at::Tensor token_id_T = {};   // i64, see TokenSequence; undefined if unknown
+  at::Tensor sample_T = {};     // i64, sample of each token; undefined means one sample
+  at::Tensor timestep_T = {};   // f32 in [0, 1], 0 for tokens without one; undefined outside diffusion
+  at::Tensor label_T = {};      // i64 class label of each token's sample; undefined if there is none
+  at::Tensor attention_T = {};  // f32, attention that each token received in this block; undefined unless asked for
+  at::Tensor state_TP = {};     // what this router returned as state in the layer before; undefined in the first
   int64_t layer = 0;
-  int64_t step = 0;                  // optimiser step, for schedules
+  int64_t step = 0;  // optimiser step, for schedules
   bool training = false;
-  std::optional<at::Generator> generator;              // for noise; the default generator if empty
-  std::optional<int64_t> experts_per_token;            // rank override at decode time
+  std::optional<at::Generator> generator = {};    // for noise; the default generator if empty
+  std::optional<int64_t> experts_per_token = {};  // rank override at decode time
 };
 
 // N rows in any order. Ids from E up are null experts: they stay in the value (losses count them), dispatch skips them.
 struct Routing {
-  at::Tensor token_N;                // i64 in [0, T)
-  at::Tensor expert_N;               // i64 in [0, E + Z)
-  at::Tensor weight_N;               // f32, combine weight
-  at::Tensor logits_TE;              // f32 (T, E + Z), -inf where forbidden; undefined for routers without scores
-  at::Tensor score_TE;               // f32 (T, E + Z), softmax or sigmoid of the logits; undefined likewise
-  at::Tensor state_TP;               // carried to the next layer; undefined if the router carries nothing
-  int64_t num_tokens = 0;            // T
-  int64_t num_experts = 0;           // E, without null experts
-  int64_t num_null = 0;              // Z
+  at::Tensor token_N = {};    // i64 in [0, T)
+  at::Tensor expert_N = {};   // i64 in [0, E + Z)
+  at::Tensor weight_N = {};   // f32, combine weight
+  at::Tensor logits_TE = {};  // f32 (T, E + Z), -inf where forbidden; undefined for routers without scores
+  at::Tensor score_TE = {};   // f32 (T, E + Z), softmax or sigmoid of the logits; undefined likewise
+  at::Tensor state_TP = {};   // carried to the next layer; undefined if the router carries nothing
+  int64_t num_tokens = 0;     // T
+  int64_t num_experts = 0;    // E, without null experts
+  int64_t num_null = 0;       // Z
 };
 
-// bool (T, E): allowed_ME looked up for each token.
+// bool (T, E): allowed_ME looked up for each token. Throws ShapeError if x, modality and allowed do not fit one
+// another, or if a token has a modality that may use no expert.
 at::Tensor allowed_of_token(const RoutingContext& context);
 
-// f32 logits with -inf where the token's modality may not use the expert. `num_null` further columns stay allowed.
+// f32 logits with -inf where the token's modality may not use the expert. Columns beyond those of allowed_TE belong to
+// null experts and stay allowed.
 at::Tensor mask_logits(const at::Tensor& logits_TE, const at::Tensor& allowed_TE);
 
 // Checks rows, ids, dtypes and finite weights. Throws ShapeError.
@@ -56,12 +59,12 @@ void check_routing(const Routing& routing);
 // A block of routed experts and the modalities that may use it (empty = all).
 struct ExpertGroup {
   std::string name;
-  std::vector<Modality> modalities;
+  std::vector<Modality> modalities = {};
   int64_t num_experts = 0;
 };
 
-// bool (M, E) from the groups; E is the sum of their sizes. Throws ConfigError if a group is empty or a modality named in
-// `used` could reach no expert.
+// bool (M, E) from the groups; E is the sum of their sizes. Throws ConfigError if a group is empty or a modality named
+// in `used` could reach no expert.
 at::Tensor allowed_table(const std::vector<ExpertGroup>& groups, const std::vector<Modality>& used);
 
 }  // namespace polyphony::moe

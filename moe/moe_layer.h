@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// One modality-aware MoE layer: route -> dispatch -> experts -> combine, plus a shared expert.
+#pragma once
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "moe/expert_bank.h"
+#include "moe/router.h"
+
+namespace polyphony {
+class Section;
+}
+
+namespace polyphony::moe {
+
+// A recipe's [moe] table. Any router goes with any expert kind; there is no class per combination.
+struct MoEConfig {
+  RouterConfig router;               // num_experts follows from the groups where there are groups
+  ExpertBankConfig experts;          // model_dim and num_experts follow from the router
+  int64_t shared_hidden = 0;         // width of the shared expert; 0: none
+  std::vector<ExpertGroup> groups;   // who may use which experts; empty: everyone uses all of router.num_experts
+  std::vector<Modality> modalities;  // that the model will see: each must reach an expert
+
+  // Reads `[moe]`; docs/recipes.md lists the keys. Throws ConfigError.
+  static MoEConfig from(const Section& section, int64_t model_dim);
+};
+
+// The config with every derived number filled in. Throws ConfigError on pairs that cannot be.
+MoEConfig resolved(MoEConfig config);
+
+struct MoEOutput {
+  at::Tensor y_TD;
+  Routing routing;  // for losses, metrics and whoever shows expert choices
+};
+
+// Parameters: gate.* (router), experts.* (bank), shared_experts.{w13,w2}.
+class MoELayer : public torch::nn::Module {
+ public:
+  explicit MoELayer(const MoEConfig& config);
+
+  // Routes and computes. The layer fills in context.allowed_ME and context.training. Throws ShapeError.
+  MoEOutput forward(RoutingContext context);
+  // Computes with a given routing: replay, recomputation, one decision for several layers.
+  MoEOutput forward(const at::Tensor& x_TD, Routing routing);
+
+  const std::shared_ptr<Router>& router() const { return router_; }
+  const MoEConfig& config() const { return config_; }
+
+ private:
+  MoEConfig config_;
+  std::shared_ptr<Router> router_;
+  std::shared_ptr<ExpertBank> experts_;
+  std::shared_ptr<class SharedMlp> shared_;  // null without a shared expert
+  at::Tensor allowed_ME_;  // bool, from config.groups; no buffer: a checkpoint need not repeat its config
+};
+
+}  // namespace polyphony::moe

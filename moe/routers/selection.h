@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps that routers share: gate logits in f32, scores, a deterministic choice, and flat rows.
+// Shapes: T tokens, D width, E experts (null experts included where a router has them), K chosen per token.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "moe/router.h"
+
+namespace polyphony::moe {
+
+// f32 (rows, columns) drawn from U(-1/sqrt(columns), 1/sqrt(columns)): kaiming-uniform with a = sqrt(5).
+at::Tensor gate_weight(int64_t rows, int64_t columns);
+
+// x_TD weight_ED^T in f32 whatever the inputs are, also under autocast: bf16 logits tie and change the choice.
+at::Tensor gate_logits(const at::Tensor& x_TD, const at::Tensor& weight_ED);
+
+// x times U(1 - jitter, 1 + jitter) while training; only the gate sees it. Source: Switch (arXiv:2101.03961), appendix
+// A.
+at::Tensor with_jitter(const RoutingContext& context, double jitter);
+
+// softmax | sigmoid | raw of masked logits. Forbidden experts get 0 (raw: -inf).
+at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score);
+
+// i64 (T, K): the K largest of each row in falling order. Ties go to the lower index, so the choice is deterministic.
+at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K);
+
+// K of this call: the context's rank override or the configured value. Throws ShapeError if outside [1, num_experts].
+int64_t rank_of(const RoutingContext& context, const RouterConfig& config);
+
+// Throws ConfigError if sizes or names are out of range for any router with a gate.
+void check_router_sizes(const RouterConfig& config);
+void check_one_of(const std::string& value, const std::vector<std::string>& allowed, const char* key);
+
+// Fills token_N, expert_N and weight_N of `routing` from a table of choices, leaving out entries where keep_TK is
+// false.
+void set_rows(Routing& routing, const at::Tensor& expert_TK, const at::Tensor& weight_TK, const at::Tensor& keep_TK);
+
+}  // namespace polyphony::moe

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Top-k router: score, choose K experts, weigh; one class for every published normalisation.
+// Sources: Switch (arXiv:2101.03961), Mixtral (arXiv:2401.04088), DeepSeekMoE (arXiv:2401.06066),
+// DeepSeek-V2 (arXiv:2405.04434) group-limited, DeepSeek-V3 (arXiv:2412.19437) section 2.1.2 sigmoid with choice bias.
+#include <ATen/ATen.h>
+
+#include <limits>
+
+#include "core/check.h"
+#include "moe/routers/selection.h"
+#include "moe/routers/weights.h"
+
+namespace polyphony::moe {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// Best score of each group of experts (T, G); a group without a second allowed expert counts its first alone.
+at::Tensor score_of_groups(const at::Tensor& choice_TE, int64_t num_groups, const std::string& kind) {
+  const auto choice_TGE = choice_TE.reshape({choice_TE.size(0), num_groups, choice_TE.size(1) / num_groups});
+  if (kind == "max") return choice_TGE.amax(-1);
+  const auto best_TG2 = std::get<0>(choice_TGE.topk(2, -1));
+  const auto second_TG = best_TG2.select(2, 1);
+  return best_TG2.select(2, 0) + second_TG.masked_fill(second_TG.isneginf(), 0);
+}
+
+class TopKRouter final : public Router {
+ public:
+  explicit TopKRouter(const RouterConfig& config) : config_(config) {
+    weight_ = register_parameter("weight", gate_weight(config.num_experts, config.model_dim));
+    if (config.choice_bias) bias_ = register_buffer("e_score_correction_bias", at::zeros({config.num_experts}));
+  }
+
+  RouterTraits traits() const override {
+    return {.fixed_rows_per_token = true, .weights_sum_to_one = weights_sum_to_one(config_)};
+  }
+
+  Routing route(const RoutingContext& context) override {
+    const auto allowed_TE = allowed_of_token(context);
+    Routing routing{.num_tokens = allowed_TE.size(0), .num_experts = config_.num_experts};
+    routing.logits_TE = mask_logits(gate_logits(with_jitter(context, config_.jitter), weight_), allowed_TE);
+    routing.score_TE = score_of_logits(routing.logits_TE, config_.score);
+    const auto choice_TE = choice_of(routing.score_TE, allowed_TE);
+    const auto expert_TK = top_indices(choice_TE, rank_of(context, config_));
+    const auto weight_TK = weights_of_chosen(routing, expert_TK, config_);
+    set_rows(routing, expert_TK, weight_TK, choice_TE.gather(1, expert_TK) > kMinusInfinity);
+    return routing;
+  }
+
+  at::Tensor choice_bias() const override { return bias_; }
+
+ private:
+  // What the choice looks at; never the weights: -inf is out of the question.
+  at::Tensor choice_of(const at::Tensor& score_TE, const at::Tensor& allowed_TE) const {
+    auto choice_TE = score_TE.detach();
+    if (bias_.defined()) choice_TE = choice_TE + bias_;
+    choice_TE = choice_TE.masked_fill(~allowed_TE, kMinusInfinity);
+    if (config_.num_groups == 1) return choice_TE;
+    const auto group_TG = score_of_groups(choice_TE, config_.num_groups, config_.group_score);
+    const auto stays_TG =
+        at::zeros_like(group_TG, at::kBool).scatter_(1, top_indices(group_TG, config_.groups_per_token), true);
+    const auto stays_TE = stays_TG.repeat_interleave(config_.num_experts / config_.num_groups, 1);
+    return choice_TE.masked_fill(~stays_TE, kMinusInfinity);
+  }
+
+  RouterConfig config_;
+  at::Tensor weight_, bias_;
+};
+
+void check_groups(const RouterConfig& c) {
+  check_one_of(c.group_score, {"max", "sum_top2"}, "group_score");
+  check<ConfigError>(c.num_groups >= 1 && c.num_experts % c.num_groups == 0, "[moe] num_groups must divide ",
+                     c.num_experts, " experts, got ", c.num_groups);
+  check<ConfigError>(c.groups_per_token >= 1 && c.groups_per_token <= c.num_groups,
+                     "[moe] groups_per_token must be in [1, ", c.num_groups, "], got ", c.groups_per_token);
+  const int64_t group_size = c.num_experts / c.num_groups;
+  check<ConfigError>(c.experts_per_token <= c.groups_per_token * group_size, "[moe] experts_per_token ",
+                     c.experts_per_token, " does not fit into ", c.groups_per_token, " groups of ", group_size,
+                     " experts");
+  check<ConfigError>(c.num_groups == 1 || c.group_score != "sum_top2" || group_size >= 2,
+                     "[moe] group_score sum_top2 needs groups of at least 2 experts, got ", group_size);
+}
+
+}  // namespace
+
+std::shared_ptr<Router> make_topk_router(const RouterConfig& config) {
+  check_router_sizes(config);
+  check_weight_settings(config);
+  check_groups(config);
+  check<ConfigError>(config.num_null == 0, "[moe] router 'topk' has no null experts; use router 'null_experts'");
+  return std::make_shared<TopKRouter>(config);
+}
+
+}  // namespace polyphony::moe

@@ -24,14 +24,23 @@ function(polyphony_module name)
   set_property(GLOBAL APPEND PROPERTY POLYPHONY_MODULES ${target})
 endfunction()
 
-# The first caller builds the precompiled LibTorch header, the others reuse it.
-function(polyphony_use_pch target)
-  if(NOT TARGET polyphony_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/pch/pch.cpp "")
-    add_library(polyphony_pch OBJECT ${CMAKE_BINARY_DIR}/pch/pch.cpp)
-    target_link_libraries(polyphony_pch PRIVATE polyphony_torch OpenMP::OpenMP_CXX polyphony_warnings)
-    target_precompile_headers(polyphony_pch PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h)
+# Precompiled LibTorch headers: one for the product, one without optimisation and with GoogleTest for tests. The first
+# caller builds it, the others reuse it. The .sum file beside it names its contents for ccache, so that objects are
+# shared between build folders although the precompiled files differ byte by byte.
+function(polyphony_pch pch header)
+  if(NOT TARGET ${pch})
+    file(WRITE ${CMAKE_BINARY_DIR}/pch/${pch}.cpp "")
+    add_library(${pch} OBJECT ${CMAKE_BINARY_DIR}/pch/${pch}.cpp)
+    target_link_libraries(${pch} PRIVATE polyphony_torch OpenMP::OpenMP_CXX polyphony_warnings ${ARGN})
+    target_precompile_headers(${pch} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/${header})
+    file(SHA256 ${PROJECT_SOURCE_DIR}/cmake/${header} hash)
+    file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.gch.sum
+         "${hash} ${CMAKE_CXX_COMPILER_VERSION} ${CMAKE_BUILD_TYPE} ${POLYPHONY_SANITIZE} torch-2.11.0")
   endif()
+endfunction()
+
+function(polyphony_use_pch target)
+  polyphony_pch(polyphony_pch pch.h)
   target_precompile_headers(${target} REUSE_FROM polyphony_pch)
 endfunction()
 
@@ -54,8 +63,11 @@ function(polyphony_tests module)
   target_link_libraries(${target} PRIVATE ${ARG_LIBRARIES} GTest::gmock GTest::gtest_main polyphony_warnings)
   target_compile_definitions(${target} PRIVATE POLYPHONY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                POLYPHONY_BUILD_DIR="${CMAKE_BINARY_DIR}")
+  target_compile_options(${target} PRIVATE -O0)  # tests are compiled far more often than they are run
   if(ARG_TORCH)
-    target_precompile_headers(${target} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch.h)
+    polyphony_pch(polyphony_test_pch test_pch.h GTest::gmock)
+    target_compile_options(polyphony_test_pch PRIVATE -O0)
+    target_precompile_headers(${target} REUSE_FROM polyphony_test_pch)
   endif()
   foreach(source IN LISTS ARG_SOURCES)
     file(STRINGS ${source} tests REGEX "^(TEST|TEST_F|TEST_P|INSTANTIATE_TEST_SUITE_P)\\(")

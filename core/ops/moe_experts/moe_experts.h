@@ -5,13 +5,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
-#include <string_view>
 
 #include "core/ops/dispatch_plan/dispatch_plan.h"
+#include "core/ops/gated_activation/gated_activation.h"
 
 namespace polyphony::ops {
-
-enum class Activation : uint8_t { silu, gelu };  // gated: down(act(gate x) * up x); gelu is the tanh form
 
 // A dense gated MLP that every token passes, added with weight 1. Gate rows first, then up rows.
 struct SharedExpert {
@@ -20,13 +18,15 @@ struct SharedExpert {
 };
 
 // y_t = sum over rows n of t, ascending by expert: weight_N[n] * W2[e] (act(W1[e] x_t) * (W3[e] x_t))  (+ shared(x_t)).
-// x_TD f32 or bf16, banks of the same dtype; weight_N f32 (N); w13_E2FD (E, 2F, D): gate rows first, then up rows; w2_EDF (E, D, F).
-// Returns (T, D) in x's dtype; sums over a token's experts in f32. The same bits for any number of threads.
-// Gradients for x, weight_N, both banks and the shared expert. Tokens without rows give 0 (+ shared).
-// Throws ShapeError on shapes, dtypes or devices that do not fit.
+// x_TD f32 or bf16 (f64 for gradient checks), banks of the same dtype; weight_N f32 (f64 for f64), (N); w13_E2FD (E,
+// 2F, D): gate rows first, then up rows; w2_EDF (E, D, F). Returns (T, D) in x's dtype; sums over a token's experts in
+// f32. The same bits for any number of threads. Gradients for x, weight_N, both banks and the shared expert, once (no
+// double backward: Error). Tokens without rows give 0 (+ shared). Where autocast is on, x and the banks are cast to its
+// dtype and gradients reach the originals. Throws ShapeError on shapes, dtypes or devices that do not fit.
 at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,
                        const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF,
-                       const std::optional<SharedExpert>& shared = std::nullopt, Activation activation = Activation::silu);
+                       const std::optional<SharedExpert>& shared = std::nullopt,
+                       Activation activation = Activation::silu);
 
 // The definition in differentiable LibTorch operations, one expert after another; tests and benchmarks compare with it.
 at::Tensor moe_experts_reference(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loops that the compiler turns into vectors, cloned for the instruction sets of the machine that runs them.
+#include "core/ops/gated_activation/gated_activation_rows.h"
+
+#include <bit>
+#include <cmath>
+
+namespace polyphony::ops {
+namespace {
+
+using Bf16 = c10::BFloat16;
+
+// exp within 2 ulp on [-87, 88], where 1 + exp still decides; libm's would keep the loop scalar.
+[[gnu::always_inline]] inline float fast_exp(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  const float shifted = x * 1.44269504f + 12582912.0f;  // rounds to the nearest integer in the low mantissa bits
+  const float n = shifted - 12582912.0f;
+  const float r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float e = p * r * r + r + 1.0f;
+  const uint32_t power = std::bit_cast<uint32_t>(shifted) - 0x4B400000u + 127u;
+  return e * std::bit_cast<float>(power << 23);
+}
+[[gnu::always_inline]] inline double fast_exp(double x) { return std::exp(x); }
+
+// Both activations are g * sigmoid(q(g)): silu with q = g, tanh-gelu with q = 2 sqrt(2/pi) (g + 0.044715 g^3).
+constexpr double kGelu = 1.5957691216057308;
+constexpr double kGeluCube = 0.044715;
+
+template <Activation A, class C>
+[[gnu::always_inline]] inline C argument(C g) {
+  if constexpr (A == Activation::silu) return g;
+  return static_cast<C>(kGelu) * (g + static_cast<C>(kGeluCube) * g * g * g);
+}
+
+template <Activation A, class C>
+[[gnu::always_inline]] inline C argument_slope(C g) {
+  if constexpr (A == Activation::silu) return 1;
+  return static_cast<C>(kGelu) * (1 + static_cast<C>(3 * kGeluCube) * g * g);
+}
+
+template <Activation A, class T>
+[[gnu::always_inline]] inline void forward_row(const T* h, T* a, int64_t F) {
+#pragma omp simd
+  for (int64_t f = 0; f < F; ++f) {
+    const auto g = load(h[f]);
+    store(a + f, g / (1 + fast_exp(-argument<A>(g))) * load(h[F + f]));
+  }
+}
+
+template <Activation A, class T>
+[[gnu::always_inline]] inline Compute<T> backward_row(const T* h, const T* da, Compute<T> weight, T* dh, T* weighted_a,
+                                                      int64_t F) {
+  Compute<T> dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t f = 0; f < F; ++f) {
+    const auto g = load(h[f]);
+    const auto u = load(h[F + f]);
+    const auto d = load(da[f]);
+    const auto s = 1 / (1 + fast_exp(-argument<A>(g)));
+    const auto a = g * s * u;
+    dot += d * a;
+    store(dh + f, weight * d * u * (s + g * s * (1 - s) * argument_slope<A>(g)));
+    store(dh + F + f, weight * d * g * s);
+    store(weighted_a + f, weight * a);
+  }
+  return dot;
+}
+
+#define POLYPHONY_ROW_KERNELS(T, A)                                                                          \
+  [[gnu::target_clones("avx512f", "avx2", "default")]] void forward_##T##_##A(const T* h, T* a, int64_t F) { \
+    forward_row<Activation::A>(h, a, F);                                                                     \
+  }                                                                                                          \
+  [[gnu::target_clones("avx512f", "avx2", "default")]] Compute<T> backward_##T##_##A(                        \
+      const T* h, const T* da, Compute<T> weight, T* dh, T* weighted_a, int64_t F) {                         \
+    return backward_row<Activation::A>(h, da, weight, dh, weighted_a, F);                                    \
+  }
+POLYPHONY_ROW_KERNELS(float, silu)
+POLYPHONY_ROW_KERNELS(float, gelu)
+POLYPHONY_ROW_KERNELS(Bf16, silu)
+POLYPHONY_ROW_KERNELS(Bf16, gelu)
+POLYPHONY_ROW_KERNELS(double, silu)
+POLYPHONY_ROW_KERNELS(double, gelu)
+#undef POLYPHONY_ROW_KERNELS
+
+}  // namespace
+
+template <>
+void gated_activation_row(const float* h, float* a, int64_t F, Activation activation) {
+  (activation == Activation::silu ? forward_float_silu : forward_float_gelu)(h, a, F);
+}
+template <>
+void gated_activation_row(const Bf16* h, Bf16* a, int64_t F, Activation activation) {
+  (activation == Activation::silu ? forward_Bf16_silu : forward_Bf16_gelu)(h, a, F);
+}
+template <>
+void gated_activation_row(const double* h, double* a, int64_t F, Activation activation) {
+  (activation == Activation::silu ? forward_double_silu : forward_double_gelu)(h, a, F);
+}
+
+template <>
+float gated_activation_row_backward(const float* h, const float* da, float weight, float* dh, float* weighted_a,
+                                    int64_t F, Activation activation) {
+  return (activation == Activation::silu ? backward_float_silu : backward_float_gelu)(h, da, weight, dh, weighted_a, F);
+}
+template <>
+float gated_activation_row_backward(const Bf16* h, const Bf16* da, float weight, Bf16* dh, Bf16* weighted_a, int64_t F,
+                                    Activation activation) {
+  return (activation == Activation::silu ? backward_Bf16_silu : backward_Bf16_gelu)(h, da, weight, dh, weighted_a, F);
+}
+template <>
+double gated_activation_row_backward(const double* h, const double* da, double weight, double* dh, double* weighted_a,
+                                     int64_t F, Activation activation) {
+  return (activation == Activation::silu ? backward_double_silu : backward_double_gelu)(h, da, weight, dh, weighted_a,
+                                                                                        F);
+}
+
+}  // namespace polyphony::ops

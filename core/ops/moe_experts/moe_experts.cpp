@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ops/moe_experts/moe_experts.h"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/check.h"
+#include "core/ops/moe_experts/moe_experts_cpu.h"
+
+namespace polyphony::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+void check_bank(const at::Tensor& x_TD, const at::Tensor& bank, at::IntArrayRef sizes, const char* name) {
+  check<ShapeError>(bank.defined() && bank.sizes() == sizes, "[moe_experts] ", name, " must be ", sizes, ", got ",
+                    bank.defined() ? bank.sizes() : at::IntArrayRef{});
+  check<ShapeError>(bank.scalar_type() == x_TD.scalar_type() && bank.device() == x_TD.device(), "[moe_experts] ", name,
+                    " must share x's dtype ", x_TD.scalar_type(), " and device ", x_TD.device(), ", got ",
+                    bank.scalar_type(), " on ", bank.device());
+}
+
+void check_input(const ExpertsInput& in) {
+  constexpr auto where = "[moe_experts] ";
+  check<ShapeError>(in.x_TD.defined() && in.x_TD.dim() == 2, where, "x must be (T, D)");
+  const auto dtype = in.x_TD.scalar_type();
+  check<ShapeError>(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, where,
+                    "x must be f32, bf16 or f64, got ", dtype);
+  const DispatchPlan& plan = in.plan;
+  check<ShapeError>(plan.token_R.defined() && plan.num_tokens == in.x_TD.size(0), where, "the plan is for ",
+                    plan.num_tokens, " tokens, x has ", in.x_TD.size(0));
+  check<ShapeError>(plan.token_R.device() == in.x_TD.device(), where, "the plan and x are on different devices");
+  const auto weight_dtype = dtype == at::kDouble ? at::kDouble : at::kFloat;
+  check<ShapeError>(in.weight_N.defined() && in.weight_N.dim() == 1 && in.weight_N.size(0) == plan.num_routing_rows &&
+                        in.weight_N.scalar_type() == weight_dtype && in.weight_N.device() == in.x_TD.device(),
+                    where, "weight must be ", weight_dtype, " (", plan.num_routing_rows, ") on x's device");
+  const int64_t D = in.x_TD.size(1);
+  check<ShapeError>(in.w2_EDF.defined() && in.w2_EDF.dim() == 3, where, "w2 must be (E, D, F)");
+  const int64_t F = in.w2_EDF.size(2);
+  check_bank(in.x_TD, in.w13_E2FD, {plan.num_experts, 2 * F, D}, "w13 (E, 2F, D)");
+  check_bank(in.x_TD, in.w2_EDF, {plan.num_experts, D, F}, "w2 (E, D, F)");
+  if (!in.shared) return;
+  check<ShapeError>(in.shared->w2_DF.defined() && in.shared->w2_DF.dim() == 2, where, "shared w2 must be (D, F)");
+  const int64_t shared_F = in.shared->w2_DF.size(1);
+  check_bank(in.x_TD, in.shared->w13_2FD, {2 * shared_F, D}, "shared w13 (2F, D)");
+  check_bank(in.x_TD, in.shared->w2_DF, {D, shared_F}, "shared w2 (D, F)");
+}
+
+// Casts outside of the function, so that gradients flow back to the originals.
+ExpertsInput autocast_input(ExpertsInput in) {
+  const auto device = in.x_TD.device().type();
+  if (!at::autocast::is_autocast_enabled(device)) return in;
+  const auto dtype = at::autocast::get_autocast_dtype(device);
+  const auto cast = [&](at::Tensor& t) { t = t.defined() && t.scalar_type() == at::kFloat ? t.to(dtype) : t; };
+  cast(in.x_TD);
+  cast(in.w13_E2FD);
+  cast(in.w2_EDF);
+  if (in.shared) {
+    cast(in.shared->w13_2FD);
+    cast(in.shared->w2_DF);
+  }
+  in.weight_N = in.weight_N.scalar_type() == at::kDouble ? in.weight_N : in.weight_N.to(at::kFloat);
+  return in;
+}
+
+struct MoeExperts : torch::autograd::Function<MoeExperts> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_N,
+                            const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const at::Tensor& shared_w13_2FD,
+                            const at::Tensor& shared_w2_DF, const DispatchPlan& plan, Activation activation) {
+    const ExpertsInput in =
+        input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation);
+    ExpertsOutput out = moe_experts_forward_cpu(in);
+    ctx->save_for_backward({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF, out.h_R2F, out.shared_h_T2F,
+                            plan.row_R, plan.token_R, plan.expert_R, plan.offset_E1, plan.token_offset_T1,
+                            plan.slot_R});
+    ctx->saved_data["num_tokens"] = plan.num_tokens;
+    ctx->saved_data["num_experts"] = plan.num_experts;
+    ctx->saved_data["num_routing_rows"] = plan.num_routing_rows;
+    ctx->saved_data["gelu"] = activation == Activation::gelu;
+    ctx->saved_data["want_x"] = x_TD.requires_grad();
+    ctx->saved_data["want_w13"] = w13_E2FD.requires_grad();
+    ctx->saved_data["want_w2"] = w2_EDF.requires_grad();
+    ctx->saved_data["want_shared"] =
+        shared_w13_2FD.defined() && (shared_w13_2FD.requires_grad() || shared_w2_DF.requires_grad());
+    return out.y_TD;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list gradients) {
+    check<Error>(!at::GradMode::is_enabled(), "[moe_experts] has no double backward: expected create_graph = false");
+    const variable_list saved = ctx->get_saved_variables();
+    DispatchPlan plan;
+    plan.row_R = saved[8];
+    plan.token_R = saved[9];
+    plan.expert_R = saved[10];
+    plan.offset_E1 = saved[11];
+    plan.token_offset_T1 = saved[12];
+    plan.slot_R = saved[13];
+    plan.num_tokens = ctx->saved_data["num_tokens"].toInt();
+    plan.num_experts = ctx->saved_data["num_experts"].toInt();
+    plan.num_routing_rows = ctx->saved_data["num_routing_rows"].toInt();
+    const ExpertsInput in =
+        input_of(saved, plan, ctx->saved_data["gelu"].toBool() ? Activation::gelu : Activation::silu);
+    const ExpertsWanted wanted{.x = ctx->saved_data["want_x"].toBool(),
+                               .w13 = ctx->saved_data["want_w13"].toBool(),
+                               .w2 = ctx->saved_data["want_w2"].toBool(),
+                               .shared = ctx->saved_data["want_shared"].toBool()};
+    const ExpertsOutput out{.y_TD = {}, .h_R2F = saved[6], .shared_h_T2F = saved[7]};
+    const ExpertsGradient g = moe_experts_backward_cpu(in, out, gradients[0].contiguous(), wanted);
+    return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}};
+  }
+
+  static ExpertsInput input_of(const variable_list& t, const DispatchPlan& plan, Activation activation) {
+    const bool shared = t[4].defined();
+    return {.x_TD = t[0],
+            .plan = plan,
+            .weight_N = t[1],
+            .w13_E2FD = t[2],
+            .w2_EDF = t[3],
+            .shared = shared ? std::optional<SharedExpert>({t[4], t[5]}) : std::nullopt,
+            .activation = activation};
+  }
+};
+
+}  // namespace
+
+at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,
+                       const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const std::optional<SharedExpert>& shared,
+                       Activation activation) {
+  const ExpertsInput in = autocast_input({.x_TD = x_TD,
+                                          .plan = plan,
+                                          .weight_N = weight_N,
+                                          .w13_E2FD = w13_E2FD,
+                                          .w2_EDF = w2_EDF,
+                                          .shared = shared,
+                                          .activation = activation});
+  check_input(in);
+  if (!in.x_TD.is_cpu())
+    return moe_experts_reference(in.x_TD, plan, in.weight_N, in.w13_E2FD, in.w2_EDF, in.shared, activation);
+  return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
+                           in.w2_EDF.contiguous(), in.shared ? in.shared->w13_2FD.contiguous() : at::Tensor(),
+                           in.shared ? in.shared->w2_DF.contiguous() : at::Tensor(), plan, activation);
+}
+
+}  // namespace polyphony::ops

@@ -37,21 +37,6 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string printable(std::string_view text, size_t max_chars) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
-  for (const char c : text) {
-    if (out.size() >= max_chars) return out + "...";
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte < 0x7f) {
-      out += c;
-    } else {
-      out += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 0xf]};
-    }
-  }
-  return out;
-}
-
 InputFile InputFile::open(const std::filesystem::path& path) {
   const auto name = [&] { return printable(path.native(), 400); };
   InputFile file;

@@ -9,14 +9,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/text.h"
+
 namespace polyphony {
 
 // The bytes of a string, and the other way round.
 std::span<const std::byte> as_byte_span(std::string_view text);
 std::string_view as_text(std::span<const std::byte> bytes);
-
-// Text for an error message: control and non-ASCII bytes as \xNN, cut to `max_chars`.
-std::string printable(std::string_view text, size_t max_chars = 120);
 
 // A regular file opened for reading at any offset (pread), so that one object serves many threads.
 // A file that another process cuts short gives a DataError, never a signal, as a mapping would.

@@ -98,30 +98,41 @@ std::string to_utf8(std::string_view bytes) {
   return out;
 }
 
+namespace {
+
+// Characters that steer a terminal or turn the reading direction, so that a name cannot pose as another one: C0 and C1
+// controls, bidirectional marks and embeddings, the byte order mark, line and paragraph separators.
+bool is_steering(std::string_view c) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(c[i]); };
+  if (c.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
+  if (c.size() == 2) return byte(0) == 0xC2 && byte(1) < 0xA0;
+  if (c.size() != 3) return false;
+  const unsigned code = (byte(0) & 0xFU) << 12 | (byte(1) & 0x3FU) << 6 | (byte(2) & 0x3FU);
+  return (code >= 0x200B && code <= 0x200F) || (code >= 0x2028 && code <= 0x202E) ||
+         (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+}
+
+}  // namespace
+
 std::string printable(std::string_view bytes, size_t max_bytes) {
   constexpr std::string_view kHex = "0123456789abcdef";
+  constexpr std::string_view kNamed = "\n\t\r", kNames = "ntr";
   std::string out;
   for (size_t bad = 0; !bytes.empty();) {
     if (out.size() >= max_bytes) return out + "...";
     const size_t length = utf8_length(bytes, bad);
-    const auto c = static_cast<unsigned char>(bytes[0]);
-    // C1 controls (U+0080 to U+009F) steer some terminals, so they are escaped too.
-    const bool c1 = length == 2 && c == 0xC2 && static_cast<unsigned char>(bytes[1]) < 0xA0;
-    if (c == '\n') {
-      out += "\\n";
-    } else if (c == '\t') {
-      out += "\\t";
-    } else if (c == '\r') {
-      out += "\\r";
-    } else if (length == 0 || c < 0x20 || c == 0x7F || c1) {
-      for (size_t i = 0; i < std::max(length, bad); ++i) {
-        const auto b = static_cast<unsigned char>(bytes[i]);
-        out += {'\\', 'x', kHex[b >> 4], kHex[b & 15]};
+    const auto character = bytes.substr(0, length == 0 ? bad : length);
+    if (const size_t named = kNamed.find(bytes[0]); named != std::string_view::npos) {
+      out += {'\\', kNames[named]};
+    } else if (length == 0 || is_steering(character)) {
+      for (const char c : character) {
+        const auto byte = static_cast<unsigned char>(c);
+        out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
       }
     } else {
-      out += bytes.substr(0, length);
+      out += character;
     }
-    bytes.remove_prefix(length == 0 ? bad : length);
+    bytes.remove_prefix(character.size());
   }
   return out;
 }

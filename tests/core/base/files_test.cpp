@@ -196,7 +196,7 @@ TEST(Sha256, ADamagedFileIsRefusedByName) {
 }
 
 TEST(Printable, EscapesWhatATerminalWouldObey) {
-  EXPECT_EQ(printable("a\n\x1b[1m\xc3\xa4"), "a\\x0a\\x1b[1m\\xc3\\xa4");
+  EXPECT_EQ(printable("a\n\x1b[1m\xc3\xa4\xff"), "a\\n\\x1b[1m\xc3\xa4\\xff");
   EXPECT_EQ(printable(std::string(200, 'x'), 4), "xxxx...");
 }
 

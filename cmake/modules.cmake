@@ -34,7 +34,7 @@ function(polyphony_pch pch header)
     target_link_libraries(${pch} PRIVATE polyphony_torch OpenMP::OpenMP_CXX polyphony_warnings ${ARGN})
     target_precompile_headers(${pch} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/${header})
     file(SHA256 ${PROJECT_SOURCE_DIR}/cmake/${header} hash)
-    file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.gch.sum
+    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.gch.sum
          "${hash} ${CMAKE_CXX_COMPILER_VERSION} ${CMAKE_BUILD_TYPE} ${POLYPHONY_SANITIZE} torch-2.11.0")
   endif()
 endfunction()

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/formats/strict_json.h"
 
 namespace polyphony::latent {
 namespace {
@@ -177,9 +178,9 @@ void check_autoencoder_config(const AutoencoderConfig& config) {
 }
 
 ParsedAutoencoderConfig parse_autoencoder_config(std::string_view json_text, const std::string& source) {
-  const json object = json::parse(json_text, nullptr, /*allow_exceptions=*/false);
+  const json object = formats::parse_strict_json(json_text, source);
   check<DataError>(object.is_object(), "[autoencoder_config] ", source, ": expected a JSON object, got ",
-                   object.is_discarded() ? "text that is not JSON" : object.type_name());
+                   object.type_name());
   ParsedAutoencoderConfig parsed;
   AutoencoderConfig& c = parsed.config;
   FieldReader fields(object, source);

@@ -18,9 +18,9 @@ struct AutoencoderConfig {
   int64_t norm_num_groups = 32;
   int64_t sample_size = 32;  // pixels a side that the model was trained at
   double scaling_factor = 0.18215;
-  double shift_factor = 0;           // null in the file
-  std::vector<double> latents_mean;  // empty: none; otherwise one value a latent channel
-  std::vector<double> latents_std;
+  double shift_factor = 0;             // null in the file
+  std::vector<double> latents_mean{};  // empty: none; otherwise one value a latent channel
+  std::vector<double> latents_std{};
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
   bool mid_block_add_attention = true;

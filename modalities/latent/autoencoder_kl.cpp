@@ -3,9 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
-#include <utility>
-
 #include "core/check.h"
 
 namespace polyphony::latent {
@@ -133,24 +130,6 @@ void AutoencoderKL::use_channels_last() {
   at::NoGradGuard no_grad;
   for (at::Tensor& parameter : parameters())
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-}
-
-std::map<std::string, at::Tensor> with_current_names(std::map<std::string, at::Tensor> tensors) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 4> renames = {
-      {{".query.", ".to_q."}, {".key.", ".to_k."}, {".value.", ".to_v."}, {".proj_attn.", ".to_out.0."}}};
-  std::map<std::string, at::Tensor> out;
-  for (auto& [name, tensor] : tensors) {
-    std::string current = name;
-    if (name.find(".attentions.") != std::string::npos) {
-      for (const auto& [old_part, new_part] : renames)
-        if (const size_t at = current.find(old_part); at != std::string::npos)
-          current.replace(at, old_part.size(), new_part);
-      if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);
-    }
-    check<DataError>(out.emplace(current, std::move(tensor)).second, "[autoencoder_kl] the weights hold ", current,
-                     " twice, under an old and a new name");
-  }
-  return out;
 }
 
 }  // namespace polyphony::latent

@@ -4,10 +4,13 @@
 #include <ATen/core/Generator.h>
 #include <torch/nn/module.h>
 
-#include <map>
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/tensor_io.h"
 #include "modalities/latent/autoencoder_config.h"
 #include "modalities/latent/vae_blocks.h"
 
@@ -82,9 +85,5 @@ class AutoencoderKL : public torch::nn::Module {
   std::shared_ptr<VaeDecoder> decoder_;
   torch::nn::Conv2d quant_conv_{nullptr}, post_quant_conv_{nullptr};
 };
-
-// Renames what older diffusers versions wrote (attentions.0.query, key, value, proj_attn) to today's names and turns
-// the 1x1 convolutions of attention into matrices. Tensors of other names stay as they are.
-std::map<std::string, at::Tensor> with_current_names(std::map<std::string, at::Tensor> tensors);
 
 }  // namespace polyphony::latent

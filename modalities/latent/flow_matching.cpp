@@ -88,8 +88,29 @@ std::vector<double> euler_times(const EulerOptions& options) {
 
 SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const EulerOptions& options,
                           const OnStep& on_step) {
+  return euler_sample(x, model, euler_times(options), on_step);
+}
+
+std::vector<double> diffusers_flow_times(int64_t steps, double shift, int64_t num_train_timesteps) {
+  check<ConfigError>(steps >= 1 && num_train_timesteps >= 1 && shift > 0 && std::isfinite(shift),
+                     "[flow_times] steps, shift and num_train_timesteps must be positive, got ", steps, ", ", shift,
+                     " and ", num_train_timesteps);
+  const auto shifted = [&](double t) { return shift * t / (1 + (shift - 1) * t); };
+  const double least = shifted(1 / static_cast<double>(num_train_timesteps));
+  std::vector<double> times;
+  for (int64_t i = 0; i < steps; ++i) {
+    const double share = steps == 1 ? 0 : static_cast<double>(i) / static_cast<double>(steps - 1);
+    times.push_back(shifted(1 + share * (least - 1)));
+  }
+  times.push_back(0);
+  return times;
+}
+
+SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
+                          const OnStep& on_step) {
   const at::NoGradGuard no_grad;
-  const std::vector<double> times = euler_times(options);
+  check<ConfigError>(times.size() >= 2 && std::is_sorted(times.rbegin(), times.rend()) && times.back() >= 0,
+                     "[euler_sample] expected at least two descending times that are not negative, got ", times.size());
   const auto num_steps = static_cast<int64_t>(times.size()) - 1;
   SampleResult result{.x = x};
   for (int64_t step = 1; step <= num_steps; ++step) {
@@ -97,7 +118,7 @@ SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const
     const at::Tensor velocity = model(result.x, t);
     check_same_shape("[euler_sample] the model's output:", velocity, result.x);
     const at::Tensor x0 = result.x - t * velocity;
-    result.x = step == num_steps ? x0 : result.x - (t - next_t) * velocity;
+    result.x = next_t == 0 ? x0 : result.x - (t - next_t) * velocity;
     result.steps_done = step;
     if (on_step && !on_step({.step = step, .num_steps = num_steps, .t = next_t, .x = result.x, .x0 = x0}) &&
         step < num_steps) {

@@ -10,6 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "modalities/latent/sampling.h"
+
 namespace polyphony::latent {
 
 enum class TimeDistribution { logit_normal, uniform };
@@ -37,16 +39,7 @@ at::Tensor flow_noise(const at::Tensor& x_t, const at::Tensor& velocity, const a
 // twice the channels of x0 carries learned variances in its second half, which rectified flow does not use.
 at::Tensor flow_loss(const at::Tensor& predicted_BCHW, const at::Tensor& x0_BCHW, const at::Tensor& noise_BCHW);
 
-// What a step of a sampler reports. The tensors are the sampler's own: copy what is kept.
-struct SampleStep {
-  int64_t step;  // 1..num_steps: steps done
-  int64_t num_steps;
-  double t;  // where x now is
-  const at::Tensor& x;
-  const at::Tensor& x0;  // the clean sample that this step predicted: a preview
-};
 using VelocityModel = std::function<at::Tensor(const at::Tensor& x, double t)>;
-using OnStep = std::function<bool(const SampleStep&)>;  // false stops the sampling
 
 struct EulerOptions {
   int64_t steps = 50;
@@ -56,18 +49,20 @@ struct EulerOptions {
   double shift = 1;
 };
 
-struct SampleResult {
-  at::Tensor x;
-  int64_t steps_done = 0;
-  bool finished = true;  // false: on_step stopped it
-};
-
 // The times that euler_sample visits: descending, ends with 0. Throws ConfigError for values out of range.
 std::vector<double> euler_times(const EulerOptions& options);
 
 // Integrates dx/dt = model(x, t) from options.start down to 0. Runs without gradients. `x` is not changed.
 // With shift 1 this is DiT-MoE's sampler: t = 1, 1 - 1/n, ..., 1/n.
 SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const EulerOptions& options = {},
+                          const OnStep& on_step = {});
+
+// The times of diffusers' FlowMatchEulerDiscreteScheduler, ending with 0. It applies the shift twice: once to the range
+// that the times are spaced over and once to the times. Throws ConfigError.
+std::vector<double> diffusers_flow_times(int64_t steps, double shift, int64_t num_train_timesteps = 1000);
+
+// The same integration over given times: descending, the last one is where it ends. Throws ConfigError.
+SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
                           const OnStep& on_step = {});
 
 }  // namespace polyphony::latent

@@ -1,64 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/formats/protobuf_wire.h"
 
+#include <bit>
+
 #include "core/check.h"
 
 namespace polyphony::formats {
-namespace {
 
-uint64_t little_endian(std::string_view bytes) {
+std::string little_endian(uint64_t value, size_t num_bytes) {
+  std::string out;
+  for (size_t i = 0; i < num_bytes; ++i) out += static_cast<char>(value >> (8 * i) & 0xFF);
+  return out;
+}
+
+uint64_t from_little_endian(std::string_view from, size_t num_bytes) {
   uint64_t value = 0;
-  for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | static_cast<uint8_t>(bytes[i]);
+  for (size_t i = 0; i < num_bytes; ++i) value |= uint64_t{static_cast<unsigned char>(from[i])} << (8 * i);
   return value;
 }
 
-}  // namespace
-
-uint64_t WireReader::varint(const char* what) {
-  uint64_t value = 0;
-  for (int shift = 0; shift < 64; shift += 7) {
-    check<DataError>(position_ < message_.size(), "[protobuf] ", source_, ": expected ", what, " at byte ",
-                     base_ + position_, ", got the end");
-    const auto byte = static_cast<uint8_t>(message_[position_++]);
-    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if ((byte & 0x80) == 0) return value;
-  }
-  fail<DataError>("[protobuf] ", source_, ": expected ", what, " of at most 10 bytes before byte ", base_ + position_);
+void WireWriter::put_varint(uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out_ += static_cast<char>((value & 0x7F) | 0x80);
+  out_ += static_cast<char>(value);
 }
 
-std::string_view WireReader::take(uint64_t size, const char* what) {
-  const size_t left = message_.size() - position_;
-  check<DataError>(size <= left, "[protobuf] ", source_, ": expected ", size, " bytes of ", what, " at byte ",
-                   base_ + position_, ", got ", left);
-  const std::string_view bytes = message_.substr(position_, size);
-  position_ += size;
-  return bytes;
+void WireWriter::varint(uint32_t field, uint64_t value) {
+  put_varint(uint64_t{field} << 3);
+  put_varint(value);
+}
+
+void WireWriter::fixed32(uint32_t field, float value) {
+  put_varint(uint64_t{field} << 3 | 5);
+  out_ += little_endian(std::bit_cast<uint32_t>(value), 4);
+}
+
+void WireWriter::fixed64(uint32_t field, double value) {
+  put_varint(uint64_t{field} << 3 | 1);
+  out_ += little_endian(std::bit_cast<uint64_t>(value), 8);
+}
+
+void WireWriter::bytes(uint32_t field, std::string_view value) {
+  put_varint(uint64_t{field} << 3 | 2);
+  put_varint(value.size());
+  out_ += value;
+}
+
+std::string_view WireReader::take(uint64_t bytes) {
+  check<DataError>(bytes <= rest_.size(), "[protobuf] expected ", bytes, " more bytes, got ", rest_.size());
+  const auto out = rest_.substr(0, bytes);
+  rest_.remove_prefix(bytes);
+  return out;
+}
+
+uint64_t WireReader::take_varint() {
+  uint64_t value = 0;
+  for (int shift = 0; shift < 64; shift += 7) {
+    const auto byte = static_cast<unsigned char>(take(1)[0]);
+    check<DataError>(shift < 63 || byte <= 1, "[protobuf] expected a varint of 64 bits, got a longer one");
+    value |= uint64_t{byte & 0x7FU} << shift;
+    if (byte < 0x80) return value;
+  }
+  fail<DataError>("[protobuf] expected the end of a varint, got more than 10 bytes");
 }
 
 bool WireReader::next(WireField& field) {
-  if (position_ == message_.size()) return false;
-  const size_t start = base_ + position_;
-  const uint64_t key = varint("a field key");
-  field = {.number = static_cast<uint32_t>(key >> 3), .type = static_cast<WireType>(key & 7)};
-  check<DataError>(key >> 3 >= 1 && key >> 3 < uint64_t{1} << 29, "[protobuf] ", source_,
-                   ": expected a field number at byte ", start, ", got ", key >> 3);
-  const uint64_t size = field.type == WireType::bytes ? varint("a length") : 0;
-  field.offset = base_ + position_;
+  if (rest_.empty()) return false;
+  const uint64_t tag = take_varint();
+  check<DataError>(tag >> 3 > 0 && tag >> 3 < (uint64_t{1} << 29), "[protobuf] expected a field number, got ",
+                   tag >> 3);
+  field = {.number = static_cast<uint32_t>(tag >> 3), .type = static_cast<WireType>(tag & 7)};
+  field.offset = size_ - rest_.size();
   switch (field.type) {
     case WireType::varint:
-      field.value = varint("a number");
-      return true;
+      field.varint = take_varint();
+      break;
     case WireType::fixed64:
-      field.value = little_endian(take(8, "a number"));
-      return true;
-    case WireType::fixed32:
-      field.value = little_endian(take(4, "a number"));
-      return true;
+      field.fixed64 = std::bit_cast<double>(from_little_endian(take(8), 8));
+      break;
     case WireType::bytes:
-      field.bytes = take(size, "a field");
-      return true;
+      field.bytes = take(take_varint());
+      field.offset = size_ - rest_.size() - field.bytes.size();
+      break;
+    case WireType::fixed32:
+      field.fixed32 = std::bit_cast<float>(static_cast<uint32_t>(from_little_endian(take(4), 4)));
+      break;
+    default:
+      fail<DataError>("[protobuf] expected wire type 0, 1, 2 or 5, got ", tag & 7);
   }
-  fail<DataError>("[protobuf] ", source_, ": expected a wire type of 0, 1, 2 or 5 at byte ", start, ", got ", key & 7);
+  return true;
 }
 
 }  // namespace polyphony::formats

@@ -28,10 +28,10 @@ struct Unit {
 
 }  // namespace
 
-void check_charsmap(std::string_view charsmap, const std::string& source) {
+void check_charsmap(std::string_view charsmap) {
   if (charsmap.empty()) return;
   const auto require = [&](bool ok, const char* what) {
-    check<DataError>(ok, "[sentencepiece] ", source, ": the normaliser table must ", what);
+    check<DataError>(ok, "[charsmap] the normaliser table must ", what);
   };
   require(charsmap.size() >= kUnitBytes, "hold the size of its trie");
   const size_t trie_bytes = load_u32(charsmap, 0);

@@ -2,7 +2,6 @@
 #include "core/formats/sentencepiece_model.h"
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <optional>
 #include <unordered_set>
@@ -43,14 +42,14 @@ std::optional<uint8_t> byte_value(std::string_view text) {
 
 class Parser {
  public:
-  Parser(std::string_view bytes, const std::string& source) : bytes_(bytes), source_(source) {}
+  explicit Parser(std::string_view bytes) : bytes_(bytes) {}
 
   SentencePieceModel parse() {
-    check<DataError>(!bytes_.empty(), "[sentencepiece] ", source_, ": expected a model, got an empty file");
-    check<DataError>(bytes_.size() <= kMaxSentencePieceBytes, "[sentencepiece] ", source_, ": expected at most ",
-                     kMaxSentencePieceBytes, " bytes, got ", bytes_.size());
+    check<DataError>(!bytes_.empty(), "expected a model, got an empty file");
+    check<DataError>(bytes_.size() <= kMaxSentencePieceBytes, "expected at most ", kMaxSentencePieceBytes,
+                     " bytes, got ", bytes_.size());
     bool has_trainer = false, has_normalizer = false;
-    WireReader reader(bytes_, source_);
+    WireReader reader(bytes_);
     for (WireField field; reader.next(field);) {
       switch (field.number) {
         case model_field::pieces:
@@ -70,8 +69,8 @@ class Parser {
           break;
       }
     }
-    check<DataError>(has_trainer && has_normalizer && !model_.pieces.empty(), "[sentencepiece] ", source_,
-                     ": expected pieces, a trainer and a normaliser section, got a file that lacks one");
+    check<DataError>(has_trainer && has_normalizer && !model_.pieces.empty(),
+                     "expected pieces, a trainer and a normaliser section, got a file that lacks one");
     check_vocabulary();
     check_special_ids();
     return std::move(model_);
@@ -80,16 +79,15 @@ class Parser {
  private:
   WireReader section(const WireField& field) const {
     require_type(field, WireType::bytes);
-    return WireReader(field.bytes, source_, field.offset);
+    return WireReader(field.bytes);
   }
   void require_type(const WireField& field, WireType type) const {
-    check<DataError>(field.type == type, "[sentencepiece] ", source_, ": field ", field.number, " at byte ",
-                     field.offset, " must have wire type ", static_cast<int>(type), ", got ",
-                     static_cast<int>(field.type));
+    check<DataError>(field.type == type, "field ", field.number, " must have wire type ", static_cast<int>(type),
+                     ", got ", static_cast<int>(field.type));
   }
   int64_t int32_of(const WireField& field) const {
     require_type(field, WireType::varint);
-    return static_cast<int32_t>(field.value);
+    return static_cast<int32_t>(field.varint);
   }
 
   void read_piece(const WireField& message) {
@@ -100,33 +98,31 @@ class Parser {
       switch (field.number) {
         case piece_field::text:
           require_type(field, WireType::bytes);
-          check<DataError>(field.bytes.size() <= kMaxPieceBytes, "[sentencepiece] ", source_, ": piece ", id,
-                           " must have at most ", kMaxPieceBytes, " bytes, got ", field.bytes.size());
+          check<DataError>(field.bytes.size() <= kMaxPieceBytes, "piece ", id, " must have at most ", kMaxPieceBytes,
+                           " bytes, got ", field.bytes.size());
           piece.text = field.bytes;
           break;
         case piece_field::score:
           require_type(field, WireType::fixed32);
-          piece.score = std::bit_cast<float>(static_cast<uint32_t>(field.value));
+          piece.score = field.fixed32;
           break;
         case piece_field::kind:
           require_type(field, WireType::varint);
-          check<DataError>(field.value >= 1 && field.value <= 6, "[sentencepiece] ", source_, ": piece ", id,
-                           " must have a kind of 1 to 6, got ", field.value);
-          piece.kind = static_cast<PieceKind>(field.value);
-          piece.kind_offset = field.offset;
+          check<DataError>(field.varint >= 1 && field.varint <= 6, "piece ", id, " must have a kind of 1 to 6, got ",
+                           field.varint);
+          piece.kind = static_cast<PieceKind>(field.varint);
+          piece.kind_offset = message.offset + field.offset;
           // One byte, so that without_user_defined can change it in place.
-          check<DataError>(static_cast<uint64_t>(bytes_[field.offset]) == field.value, "[sentencepiece] ", source_,
-                           ": the kind of piece ", id, " must be written in one byte");
+          check<DataError>(static_cast<uint64_t>(bytes_[piece.kind_offset]) == field.varint, "the kind of piece ", id,
+                           " must be written in one byte");
           break;
         default:
           break;
       }
     }
-    check<DataError>(!piece.text.empty() && piece.text.find('\0') == std::string::npos && is_utf8(piece.text),
-                     "[sentencepiece] ", source_, ": piece ", id,
-                     " must be UTF-8 text that is not empty and has no NUL");
-    check<DataError>(std::isfinite(piece.score), "[sentencepiece] ", source_, ": piece ", id,
-                     " must have a finite score, got ", piece.score);
+    check<DataError>(!piece.text.empty() && piece.text.find('\0') == std::string::npos && is_utf8(piece.text), "piece ",
+                     id, " must be UTF-8 text that is not empty and has no NUL");
+    check<DataError>(std::isfinite(piece.score), "piece ", id, " must have a finite score, got ", piece.score);
     model_.pieces.push_back(std::move(piece));
   }
 
@@ -135,9 +131,9 @@ class Parser {
     for (WireField field; reader.next(field);) {
       switch (field.number) {
         case trainer_field::type:
-          check<DataError>(int32_of(field) >= 1 && int32_of(field) <= 4, "[sentencepiece] ", source_,
-                           ": model_type must be 1 to 4, got ", int32_of(field));
-          model_.type = static_cast<SentencePieceType>(field.value);
+          check<DataError>(int32_of(field) >= 1 && int32_of(field) <= 4, "model_type must be 1 to 4, got ",
+                           int32_of(field));
+          model_.type = static_cast<SentencePieceType>(field.varint);
           break;
         case trainer_field::byte_fallback:
           model_.byte_fallback = int32_of(field) != 0;
@@ -165,7 +161,7 @@ class Parser {
     for (WireField field; reader.next(field);) {
       if (field.number != normalizer_field::charsmap) continue;
       require_type(field, WireType::bytes);
-      check_charsmap(field.bytes, source_);
+      check_charsmap(field.bytes);
     }
   }
 
@@ -175,22 +171,21 @@ class Parser {
     int64_t unknown = 0, byte_pieces = 0;
     for (size_t id = 0; id < model_.pieces.size(); ++id) {
       const Piece& piece = model_.pieces[id];
-      check<DataError>(texts.insert(piece.text).second, "[sentencepiece] ", source_, ": piece ", id,
-                       " occurs twice: ", piece.text);
+      check<DataError>(texts.insert(piece.text).second, "piece ", id, " occurs twice: ", piece.text);
       if (piece.kind == PieceKind::unknown) {
         ++unknown;
         model_.unk_id = static_cast<int64_t>(id);
       }
       if (piece.kind != PieceKind::byte) continue;
       const auto value = byte_value(piece.text);
-      check<DataError>(value.has_value() && model_.byte_fallback, "[sentencepiece] ", source_, ": byte piece ", id,
+      check<DataError>(value.has_value() && model_.byte_fallback, "byte piece ", id,
                        " must read <0x00> to <0xFF> in a model with byte_fallback, got ", piece.text);
       byte_pieces += bytes_seen[*value] ? 0 : 1;
       bytes_seen[*value] = true;
     }
-    check<DataError>(unknown == 1, "[sentencepiece] ", source_, ": expected exactly one unknown piece, got ", unknown);
-    check<DataError>(!model_.byte_fallback || byte_pieces == 256, "[sentencepiece] ", source_,
-                     ": byte_fallback needs all 256 byte pieces, got ", byte_pieces);
+    check<DataError>(unknown == 1, "expected exactly one unknown piece, got ", unknown);
+    check<DataError>(!model_.byte_fallback || byte_pieces == 256, "byte_fallback needs all 256 byte pieces, got ",
+                     byte_pieces);
   }
 
   // Ids as the file declares them; defaults as in the proto file.
@@ -198,7 +193,7 @@ class Parser {
     constexpr std::array<const char*, 4> names = {"unk_id", "bos_id", "eos_id", "pad_id"};
     const auto size = static_cast<int64_t>(model_.pieces.size());
     for (size_t i = 0; i < names.size(); ++i)
-      check<DataError>(declared_[i] >= -1 && declared_[i] < size, "[sentencepiece] ", source_, ": ", names[i],
+      check<DataError>(declared_[i] >= -1 && declared_[i] < size, "", names[i],
                        " must be -1 or inside the vocabulary of ", size, ", got ", declared_[i]);
     const auto control_or_none = [&](int64_t id) {
       return id >= 0 && model_.pieces[static_cast<size_t>(id)].kind == PieceKind::control ? id : -1;
@@ -209,7 +204,6 @@ class Parser {
   }
 
   std::string_view bytes_;
-  const std::string& source_;
   SentencePieceModel model_;
   std::array<int64_t, 4> declared_ = {0, 1, 2, -1};  // unk, bos, eos, pad
 };
@@ -217,7 +211,11 @@ class Parser {
 }  // namespace
 
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& source) {
-  return Parser(bytes, source).parse();
+  try {
+    return Parser(bytes).parse();
+  } catch (const DataError& error) {
+    fail<DataError>("[sentencepiece] ", source, ": ", error.what());
+  }
 }
 
 std::string without_user_defined(std::string bytes, const SentencePieceModel& model) {

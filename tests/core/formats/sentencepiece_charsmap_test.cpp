@@ -16,7 +16,7 @@ using Units = std::map<uint32_t, uint32_t>;
 
 std::string refusal(const std::string& bytes) {
   try {
-    check_charsmap(bytes, "x.model");
+    check_charsmap(bytes);
   } catch (const DataError& error) {
     return error.what();
   }

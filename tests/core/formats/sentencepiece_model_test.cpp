@@ -130,9 +130,9 @@ TEST(SentencePieceModel, RefusesWrongBytePieces) {
 TEST(SentencePieceModel, RefusesWhatIsNotAMessage) {
   EXPECT_THAT(refusal(""), HasSubstr("empty file"));
   EXPECT_THAT(refusal(std::string(1, '\0')), HasSubstr("field number"));
-  EXPECT_THAT(refusal(std::string(20, '\xff')), HasSubstr("at most 10 bytes"));
-  EXPECT_THAT(refusal("\x0b"), HasSubstr("wire type of 0, 1, 2 or 5"));
-  EXPECT_THAT(refusal("\x0a\x7f"), HasSubstr("expected 127 bytes"));
+  EXPECT_THAT(refusal(std::string(20, '\xff')), HasSubstr("longer one"));
+  EXPECT_THAT(refusal("\x0b"), HasSubstr("wire type 0, 1, 2 or 5"));
+  EXPECT_THAT(refusal("\x0a\x7f"), HasSubstr("expected 127 more bytes"));
   EXPECT_THAT(refusal("\x08\x01"), HasSubstr("must have wire type 2"));
 }
 

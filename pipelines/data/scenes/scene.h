@@ -3,7 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -73,6 +73,7 @@ Scene in_place_order(Scene scene);
 void check_scene(const Scene& scene);
 
 // {"background": "white", "objects": [{"size": "small", "colour": "red", "shape": "circle", "place": "top left"}]}
+// Callers include nlohmann/json.hpp.
 nlohmann::json to_json(const Scene& scene);
 
 // The inverse. Throws DataError naming the field where the JSON is not a valid scene.

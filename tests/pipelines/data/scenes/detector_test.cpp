@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "core/error.h"
 #include "pipelines/data/scenes/compare.h"
@@ -20,8 +22,11 @@ using Picture = std::vector<uint8_t>;
 
 double uniform(Rng& rng) { return static_cast<double>(rng.next() >> 11) * 0x1p-53; }
 
+// About normal: the sum of four uniform words of 16 bits, scaled to variance 1.
 double normal(Rng& rng) {
-  return std::sqrt(-2.0 * std::log(1.0 - uniform(rng))) * std::cos(6.283185307 * uniform(rng));
+  uint64_t sum = 0;
+  for (uint64_t word = rng.next(); word != 0; word >>= 16) sum += word & 0xffff;
+  return (static_cast<double>(sum) / 65536.0 - 2.0) * std::sqrt(3.0);
 }
 
 struct Spoil {
@@ -30,21 +35,22 @@ struct Spoil {
   double colour_shift = 0.0;  // largest offset of a channel, 0..255
 };
 
-// Gaussian blur along one axis; `stride` is the distance of neighbours in bytes, edges repeat.
+// Gaussian blur across rows or columns; edges repeat.
 std::vector<double> blur_axis(const std::vector<double>& values, double sigma, bool rows) {
   const int reach = static_cast<int>(std::ceil(3.0 * sigma));
+  std::vector<double> weights;
+  for (int d = -reach; d <= reach; ++d) weights.push_back(std::exp(-0.5 * d * d / (sigma * sigma)));
+  const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   auto result = values;
   for (int i = 0; i < kImageBytes; ++i) {
     const int c = i % 3, x = i / 3 % kImageSize, y = i / 3 / kImageSize;
-    double sum = 0.0, weights = 0.0;
+    double sum = 0.0;
     for (int d = -reach; d <= reach; ++d) {
       const int at_x = rows ? x : std::clamp(x + d, 0, kImageSize - 1);
       const int at_y = rows ? std::clamp(y + d, 0, kImageSize - 1) : y;
-      const double weight = std::exp(-0.5 * d * d / (sigma * sigma));
-      sum += weight * values[(at_y * kImageSize + at_x) * 3 + c];
-      weights += weight;
+      sum += weights[d + reach] * values[(at_y * kImageSize + at_x) * 3 + c];
     }
-    result[i] = sum / weights;
+    result[i] = sum / total;
   }
   return result;
 }
@@ -58,7 +64,8 @@ Picture spoilt(const Picture& rgb, const Spoil& spoil, Rng& rng) {
   for (auto& offset : shift) offset = (2.0 * uniform(rng) - 1.0) * spoil.colour_shift;
   Picture result(rgb.size());
   for (size_t i = 0; i < rgb.size(); ++i) {
-    const double value = values[i] + shift[i % 3] + spoil.noise_sigma * normal(rng);
+    const double noise = spoil.noise_sigma > 0.0 ? spoil.noise_sigma * normal(rng) : 0.0;
+    const double value = values[i] + shift[i % 3] + noise;
     result[i] = static_cast<uint8_t>(std::clamp(std::lround(value), 0L, 255L));
   }
   return result;

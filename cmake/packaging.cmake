@@ -18,9 +18,6 @@ polyphony_install(polyphony_core PolyphonyCoreTargets polyphony_base polyphony_c
 
 get_property(full_targets GLOBAL PROPERTY POLYPHONY_MODULES)
 list(REMOVE_ITEM full_targets polyphony_base polyphony_core polyphony_moe)
-if(TARGET polyphony_sentencepiece)
-  list(APPEND full_targets polyphony_sentencepiece)
-endif()
 if(full_targets)
   polyphony_install(polyphony_full PolyphonyFullTargets ${full_targets})
 endif()

@@ -9,6 +9,7 @@ endmacro()
 
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(ZLIB REQUIRED)  # text chunks of PNG files
 
 # LibTorch through imported targets of our own: the wheel's Torch package stops configure where no CUDA toolkit is.
 include(torch)

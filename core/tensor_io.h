@@ -38,8 +38,8 @@ void save_tensors(const std::filesystem::path& path, const TensorMap& tensors, c
 TensorMap state_of(const torch::nn::Module& module);
 
 struct LoadOptions {
-  std::string prefix;  // only names of the map that start with it; it is cut off
-  bool strict = true;  // missing and unexpected names are errors; otherwise they are reported
+  std::string prefix{};  // only names of the map that start with it; it is cut off
+  bool strict = true;    // missing and unexpected names are errors; otherwise they are reported
 };
 
 struct LoadReport {

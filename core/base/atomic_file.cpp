@@ -62,7 +62,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
                "] expected the name of a file to write");
   struct stat info {};
   // Renaming over a device or a pipe would replace it in the file system.
-  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+  const bool exists = ::stat(path.c_str(), &info) == 0;
+  if (exists && !S_ISREG(info.st_mode)) {
     fail<Error>("[", shown(path), "] expected a regular file or none to write to, got ",
                 S_ISDIR(info.st_mode) ? "a folder" : "a device, pipe or socket");
   }
@@ -76,6 +77,8 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
     temporary_.clear();
     fail<Error>("[", shown(path), "] expected a folder that can be written to: ", std::strerror(reason));
   }
+  // What others may not read stays so. Not every file system has permissions to change.
+  if (exists) static_cast<void>(::fchmod(fd_, info.st_mode & 07777));
 }
 
 AtomicFile::~AtomicFile() {

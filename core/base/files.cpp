@@ -87,6 +87,18 @@ void InputFile::read_at(uint64_t offset, std::span<std::byte> out) const {
   }
 }
 
+ReadAt reader_of(std::span<const std::byte> bytes) {
+  return [bytes](uint64_t offset, std::span<std::byte> out) {
+    check<DataError>(offset <= bytes.size() && out.size() <= bytes.size() - offset, "[bytes] expected ", out.size(),
+                     " bytes at offset ", offset, ", got ", bytes.size(), " in all");
+    std::ranges::copy(bytes.subspan(static_cast<size_t>(offset), out.size()), out.begin());
+  };
+}
+
+ReadAt reader_of(const InputFile& file) {
+  return [&file](uint64_t offset, std::span<std::byte> out) { file.read_at(offset, out); };
+}
+
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   const InputFile file = InputFile::open(path);
   check<DataError>(file.size() <= max_bytes, "[", printable(path.native(), 400), "] expected at most ", max_bytes,

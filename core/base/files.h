@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,6 +40,12 @@ class InputFile {
   int fd_ = -1;
   uint64_t size_ = 0;
 };
+
+// Fills `out` from `offset` of something whose size is known; parsers take one so that they read no more than they
+// need.
+using ReadAt = std::function<void(uint64_t offset, std::span<std::byte> out)>;
+ReadAt reader_of(std::span<const std::byte> bytes);  // the bytes must outlive it
+ReadAt reader_of(const InputFile& file);             // so must the file
 
 // The whole regular file. Throws DataError, also when it is larger than `max_bytes` (checked before memory is taken).
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes);

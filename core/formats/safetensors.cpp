@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "core/check.h"
-#include "core/formats/utf8.h"
 
 namespace polyphony::formats {
 namespace {
@@ -58,8 +57,7 @@ SafetensorsFile::SafetensorsFile(InputFile file, SafetensorsHeader header)
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path, const SafetensorsLimits& limits) {
   InputFile file = InputFile::open(path);
-  const auto read_at = [&file](uint64_t offset, std::span<std::byte> out) { file.read_at(offset, out); };
-  SafetensorsHeader header = parse_safetensors_header(file.size(), read_at, shown(path), limits);
+  SafetensorsHeader header = parse_safetensors_header(file.size(), reader_of(file), shown(path), limits);
   return {std::move(file), std::move(header)};
 }
 

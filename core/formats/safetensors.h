@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -41,9 +40,6 @@ struct SafetensorsHeader {
   uint64_t data_begin = 0;                      // bytes from the start of the file
   std::vector<std::string> warnings;            // unknown fields, which are skipped
 };
-
-// Reads `out.size()` bytes at `offset` of something of known size.
-using ReadAt = std::function<void(uint64_t offset, std::span<std::byte> out)>;
 
 // Validates a whole file before anything larger than its header is allocated. `where` starts the messages.
 // Throws DataError naming the tensor and the value.

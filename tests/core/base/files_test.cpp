@@ -136,6 +136,14 @@ TEST(Files, WithoutCommitNothingAppears) {
   EXPECT_EQ(folder.num_entries(), 0u);
 }
 
+TEST(Files, APrivateFileStaysPrivate) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "x", "old");
+  fs::permissions(folder / "x", fs::perms::owner_read | fs::perms::owner_write);
+  write_file_atomic(folder / "x", "new");
+  EXPECT_EQ(fs::status(folder / "x").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
 TEST(Files, AReaderOfTheOldFileKeepsItsBytes) {
   const TemporaryFolder folder;
   write_file_atomic(folder / "x", "old");

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// UTF-8 and Latin-1.
+// Latin-1 (ISO 8859-1), the encoding of PNG keywords and plain texts.
 #pragma once
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace polyphony::formats {
-
-// Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF (Unicode 15, table 3-7).
-bool is_utf8(std::string_view text);
 
 std::string latin1_to_utf8(std::string_view latin1);
 

@@ -52,19 +52,10 @@ void check_options(const TrainOptions& o) {
                        " bytes long, got '", piece, "'");
 }
 
-}  // namespace
-
-std::string train_tokenizer(std::span<const std::string> sentences, const TrainOptions& o) {
-  check_options(o);
-  std::vector<std::string> kept;
-  for (const std::string& sentence : sentences) {
-    check<DataError>(sentence.size() <= kMaxSentenceBytes, "[train_tokenizer] sentence ", &sentence - sentences.data(),
-                     " must have at most ", kMaxSentenceBytes, " bytes, got ", sentence.size());
-    if (sentence.find_first_not_of(" \t\r\n") != std::string::npos) kept.push_back(sentence);
-  }
-  check<DataError>(!kept.empty(), "[train_tokenizer] expected sentences with text, got none");
+// spm_train's options for a model of one kind.
+std::vector<SpOption> options_of(const TrainOptions& o, TokenizerKind kind) {
   std::vector<SpOption> options = {
-      {"model_type", kKindNames[static_cast<size_t>(o.kind)]},
+      {"model_type", kKindNames[static_cast<size_t>(kind)]},
       {"vocab_size", std::to_string(o.vocab_size)},
       {"hard_vocab_limit", flag(o.exact_vocab_size)},
       {"character_coverage", join(o.character_coverage)},
@@ -81,7 +72,32 @@ std::string train_tokenizer(std::span<const std::string> sentences, const TrainO
   };
   if (o.normalization == Normalization::identity) options.emplace_back("remove_extra_whitespaces", "false");
   if (!o.user_defined.empty()) options.emplace_back("user_defined_symbols", comma_separated(o.user_defined));
-  return sp_train(kept, options);
+  return options;
+}
+
+// The unigram trainer ends the process where normalising leaves no text; the character trainer, which only counts, does
+// not.
+void check_some_text_is_left(std::span<const std::string> sentences, const TrainOptions& o) {
+  const auto counted =
+      formats::parse_sentencepiece_model(sp_train(sentences, options_of(o, TokenizerKind::character)), "characters");
+  const bool any = std::any_of(counted.pieces.begin(), counted.pieces.end(),
+                               [](const formats::Piece& piece) { return piece.kind == PieceKind::normal; });
+  check<DataError>(any, "[train_tokenizer] expected sentences with text, got characters that normalising removes");
+}
+
+}  // namespace
+
+std::string train_tokenizer(std::span<const std::string> sentences, const TrainOptions& o) {
+  check_options(o);
+  std::vector<std::string> kept;
+  for (const std::string& sentence : sentences) {
+    check<DataError>(sentence.size() <= kMaxSentenceBytes, "[train_tokenizer] sentence ", &sentence - sentences.data(),
+                     " must have at most ", kMaxSentenceBytes, " bytes, got ", sentence.size());
+    if (sentence.find_first_not_of(" \t\r\n") != std::string::npos) kept.push_back(sentence);
+  }
+  check<DataError>(!kept.empty(), "[train_tokenizer] expected sentences with text, got none");
+  if (o.kind == TokenizerKind::unigram) check_some_text_is_left(kept, o);
+  return sp_train(kept, options_of(o, o.kind));
 }
 
 }  // namespace polyphony::text

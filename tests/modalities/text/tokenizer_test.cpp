@@ -58,7 +58,7 @@ TEST(Tokenizer, TrainingIsDeterministic) { EXPECT_EQ(train_tokenizer(corpus(), k
 
 TEST(Tokenizer, ExactVocabularyIsMetOrRefused) {
   EXPECT_EQ(Tokenizer::from_bytes(train_tokenizer(corpus(), {.vocab_size = 35, .exact_vocab_size = true})).vocab_size(),
-            60);
+            35);
   EXPECT_THROW(train_tokenizer(corpus(), {.vocab_size = 5000, .exact_vocab_size = true}), DataError);
   EXPECT_THROW(train_tokenizer(corpus(), {.vocab_size = 8}), DataError);
 }
@@ -181,6 +181,8 @@ TEST(Tokenizer, ManyThreadsMayShareOne) {
 TEST(TrainTokenizer, RefusesOptionsAndSentencesThatCannotWork) {
   EXPECT_THROW(train_tokenizer({}, {}), DataError);
   EXPECT_THROW(train_tokenizer(std::vector<std::string>{"", "  "}, {}), DataError);
+  const std::vector<std::string> nothing_left = {"\xE2\x80\x8B", "\xE2\x96\x81"};  // zero-width and boundary marks
+  EXPECT_THROW(train_tokenizer(nothing_left, {}), DataError);
   EXPECT_THROW(train_tokenizer(corpus(), {.vocab_size = 0}), ConfigError);
   EXPECT_THROW(train_tokenizer(corpus(), {.character_coverage = 0.5}), ConfigError);
   EXPECT_THROW(train_tokenizer(corpus(), {.unk_id = -1}), ConfigError);

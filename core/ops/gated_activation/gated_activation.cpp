@@ -6,6 +6,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
+#include "core/ops/cuda_elements.h"
+#include "core/ops/dispatch_plan/saved_plan.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/parallel.h"
 
@@ -15,7 +17,7 @@ namespace {
 constexpr int64_t kRowsPerTask = 64;
 
 template <class T>
-at::Tensor forward(const at::Tensor& h_R2F, Activation activation) {
+at::Tensor forward_cpu(const at::Tensor& h_R2F, Activation activation) {
   const int64_t R = h_R2F.size(0);
   const int64_t F = h_R2F.size(1) / 2;
   const at::Tensor a_RF = at::empty({R, F}, h_R2F.options());
@@ -28,7 +30,7 @@ at::Tensor forward(const at::Tensor& h_R2F, Activation activation) {
 }
 
 template <class T>
-at::Tensor backward(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activation activation) {
+at::Tensor backward_cpu(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activation activation) {
   const int64_t F = da_RF.size(1);
   const at::Tensor dh_R2F = at::empty_like(h_R2F);
   const T* h = h_R2F.const_data_ptr<T>();
@@ -42,26 +44,58 @@ at::Tensor backward(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activation
   return dh_R2F;
 }
 
+// Calls body(T{}) for the two types that have CUDA kernels.
+template <class Body>
+void with_cuda_type(const at::Tensor& t, const Body& body) {
+  const c10::DeviceGuard guard(t.device());
+  if (t.scalar_type() == at::kFloat) return body(float{});
+  check<DeviceError>(t.scalar_type() == at::kBFloat16, "[gated_activation] on a GPU expected f32 or bf16, got ",
+                     t.scalar_type());
+  body(c10::BFloat16{});
+}
+
+at::Tensor run_forward(const at::Tensor& h_R2F, Activation activation) {
+  if (h_R2F.is_cpu())
+    return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation",
+                                          [&] { return forward_cpu<scalar_t>(h_R2F, activation); });
+  const int64_t F = h_R2F.size(1) / 2;
+  at::Tensor a_RF = at::empty({h_R2F.size(0), F}, h_R2F.options());
+  with_cuda_type(h_R2F, [&](auto zero) {
+    using T = decltype(zero);
+    launch(GatedActivationElement<T>{h_R2F.const_data_ptr<T>(), a_RF.mutable_data_ptr<T>(), h_R2F.size(0), F,
+                                     activation == Activation::gelu});
+  });
+  return a_RF;
+}
+
+at::Tensor run_backward(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activation activation) {
+  if (h_R2F.is_cpu())
+    return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation_backward",
+                                          [&] { return backward_cpu<scalar_t>(h_R2F, da_RF, activation); });
+  at::Tensor dh_R2F = at::empty_like(h_R2F);
+  with_cuda_type(h_R2F, [&](auto zero) {
+    using T = decltype(zero);
+    launch(GatedActivationGradient<T>{h_R2F.const_data_ptr<T>(), da_RF.const_data_ptr<T>(),
+                                      dh_R2F.mutable_data_ptr<T>(), da_RF.size(0), da_RF.size(1),
+                                      activation == Activation::gelu});
+  });
+  return dh_R2F;
+}
+
 struct GatedActivation : torch::autograd::Function<GatedActivation> {
   static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& h_R2F, Activation activation) {
     const KernelsOnly guard;
     ctx->save_for_backward({h_R2F});
     ctx->saved_data["gelu"] = activation == Activation::gelu;
-    return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation",
-                                          [&] { return ops::forward<scalar_t>(h_R2F, activation); });
+    return run_forward(h_R2F, activation);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  torch::autograd::variable_list gradients) {
-    check<Error>(!at::GradMode::is_enabled(),
-                 "[gated_activation] has no double backward: expected create_graph = false");
+    refuse_double_backward("gated_activation");
     const KernelsOnly guard;
-    const at::Tensor h_R2F = ctx->get_saved_variables()[0];
-    const at::Tensor da_RF = gradients[0].contiguous();
     const auto activation = ctx->saved_data["gelu"].toBool() ? Activation::gelu : Activation::silu;
-    return {AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation_backward",
-                                           [&] { return ops::backward<scalar_t>(h_R2F, da_RF, activation); }),
-            {}};
+    return {run_backward(ctx->get_saved_variables()[0], gradients[0].contiguous(), activation), {}};
   }
 };
 
@@ -73,7 +107,6 @@ at::Tensor gated_activation(const at::Tensor& h_R2F, Activation activation) {
   const auto dtype = h_R2F.scalar_type();
   check<ShapeError>(dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kDouble, where,
                     "h must be f32, bf16 or f64, got ", dtype);
-  if (!h_R2F.is_cpu()) return gated_activation_reference(h_R2F, activation);
   return GatedActivation::apply(h_R2F.contiguous(), activation);
 }
 

@@ -6,7 +6,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
+#include "core/ops/combine_rows/combine_rows.h"
+#include "core/ops/dispatch_plan/saved_plan.h"
+#include "core/ops/grouped_mlp/grouped_mlp.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
+#include "core/ops/permute_rows/permute_rows.h"
 
 namespace polyphony::ops {
 namespace {
@@ -65,6 +69,15 @@ ExpertsInput autocast_input(ExpertsInput in) {
   return in;
 }
 
+// The path of GPUs: the same in single operations.
+at::Tensor composed(const ExpertsInput& in) {
+  const at::Tensor y_RD = grouped_mlp(permute_rows(in.x_TD, in.plan), in.plan, in.w13_E2FD, in.w2_EDF, in.activation);
+  const at::Tensor y_TD = combine_rows(y_RD, in.weight_N, in.plan);
+  if (!in.shared) return y_TD;
+  const at::Tensor h_T2F = at::linear(in.x_TD, in.shared->w13_2FD);
+  return y_TD + at::linear(gated_activation(h_T2F, in.activation), in.shared->w2_DF);
+}
+
 struct MoeExperts : torch::autograd::Function<MoeExperts> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_N,
                             const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const at::Tensor& shared_w13_2FD,
@@ -72,12 +85,8 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
     const ExpertsInput in =
         input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation);
     ExpertsOutput out = moe_experts_forward_cpu(in);
-    ctx->save_for_backward({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF, out.h_R2F, out.shared_h_T2F,
-                            plan.row_R, plan.token_R, plan.expert_R, plan.offset_E1, plan.token_offset_T1,
-                            plan.slot_R});
-    ctx->saved_data["num_tokens"] = plan.num_tokens;
-    ctx->saved_data["num_experts"] = plan.num_experts;
-    ctx->saved_data["num_routing_rows"] = plan.num_routing_rows;
+    save_with_plan(ctx, {x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF, out.h_R2F, out.shared_h_T2F},
+                   plan);
     ctx->saved_data["gelu"] = activation == Activation::gelu;
     ctx->saved_data["want_x"] = x_TD.requires_grad();
     ctx->saved_data["want_w13"] = w13_E2FD.requires_grad();
@@ -88,18 +97,8 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list gradients) {
-    check<Error>(!at::GradMode::is_enabled(), "[moe_experts] has no double backward: expected create_graph = false");
-    const variable_list saved = ctx->get_saved_variables();
-    DispatchPlan plan;
-    plan.row_R = saved[8];
-    plan.token_R = saved[9];
-    plan.expert_R = saved[10];
-    plan.offset_E1 = saved[11];
-    plan.token_offset_T1 = saved[12];
-    plan.slot_R = saved[13];
-    plan.num_tokens = ctx->saved_data["num_tokens"].toInt();
-    plan.num_experts = ctx->saved_data["num_experts"].toInt();
-    plan.num_routing_rows = ctx->saved_data["num_routing_rows"].toInt();
+    refuse_double_backward("moe_experts");
+    const auto [saved, plan] = load_with_plan(ctx);
     const ExpertsInput in =
         input_of(saved, plan, ctx->saved_data["gelu"].toBool() ? Activation::gelu : Activation::silu);
     const ExpertsWanted wanted{.x = ctx->saved_data["want_x"].toBool(),
@@ -136,8 +135,7 @@ at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const a
                                           .shared = shared,
                                           .activation = activation});
   check_input(in);
-  if (!in.x_TD.is_cpu())
-    return moe_experts_reference(in.x_TD, plan, in.weight_N, in.w13_E2FD, in.w2_EDF, in.shared, activation);
+  if (!in.x_TD.is_cpu()) return composed(in);
   return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
                            in.w2_EDF.contiguous(), in.shared ? in.shared->w13_2FD.contiguous() : at::Tensor(),
                            in.shared ? in.shared->w2_DF.contiguous() : at::Tensor(), plan, activation);

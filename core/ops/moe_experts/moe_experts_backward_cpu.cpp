@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "core/ops/combine_rows/combine_rows_sum.h"
+#include "core/ops/combine_rows/row_moves.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
 #include "core/ops/moe_experts/row_blocks.h"
@@ -94,28 +94,6 @@ void add_bank_tasks(std::vector<BankTask>& tasks, const at::Tensor& out_MN, cons
 }
 
 template <class T>
-at::Tensor sum_of_tokens(const ExpertsInput& in, const at::Tensor& dx_RD, const at::Tensor& shared_dx_TD) {
-  const int64_t D = in.x_TD.size(1);
-  const at::Tensor out = at::empty_like(in.x_TD);
-  const T* dx = dx_RD.const_data_ptr<T>();
-  const T* extra = shared_dx_TD.defined() ? shared_dx_TD.const_data_ptr<T>() : nullptr;
-  const int64_t* slot = in.plan.slot_R.const_data_ptr<int64_t>();
-  const int64_t* begin = in.plan.token_offset_T1.const_data_ptr<int64_t>();
-  T* sum = out.mutable_data_ptr<T>();
-  at::parallel_for(0, in.plan.num_tokens, 64, [&](int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t)
-      sum_rows<T>({.y = dx,
-                   .slot = slot + begin[t],
-                   .count = begin[t + 1] - begin[t],
-                   .weight = nullptr,
-                   .extra = extra ? extra + t * D : nullptr,
-                   .D = D},
-                  sum + t * D);
-  });
-  return out;
-}
-
-template <class T>
 ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const at::Tensor& dy_TD,
                          const ExpertsWanted& wanted) {
   const DispatchPlan& plan = in.plan;
@@ -174,7 +152,7 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
     }
   });
 
-  if (wanted.x) gradient.x_TD = sum_of_tokens<T>(in, routed.dx_RD, shared.dx_RD);
+  if (wanted.x) gradient.x_TD = sum_rows_of_tokens(routed.dx_RD, {}, plan, shared.dx_RD);
   gradient.weight_N = at::zeros_like(in.weight_N).index_copy_(0, plan.row_R, dweight_R);
   return gradient;
 }

@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "core/ops/combine_rows/combine_rows_sum.h"
+#include "core/ops/combine_rows/row_moves.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
 #include "core/ops/moe_experts/row_blocks.h"
@@ -24,7 +24,6 @@ ExpertsOutput forward(const ExpertsInput& in) {
   const int64_t num_tokens = plan.num_tokens;
   const auto options = in.x_TD.options();
   ExpertsOutput out;
-  out.y_TD = at::empty({num_tokens, D}, options);
   out.h_R2F = at::empty({R, in.w13_E2FD.size(1)}, options);
   if (in.shared) out.shared_h_T2F = at::empty({num_tokens, in.shared->w13_2FD.size(0)}, options);
   const at::Tensor y_RD = at::empty({R, D}, options);
@@ -55,23 +54,7 @@ ExpertsOutput forward(const ExpertsInput& in) {
     at::mm_out(y, a, w2.t());
   });
 
-  const at::Tensor weight_R = in.weight_N.index_select(0, plan.row_R);
-  const auto* weight = weight_R.const_data_ptr<Compute<T>>();
-  const T* y = y_RD.const_data_ptr<T>();
-  const T* shared_y = in.shared ? shared_y_TD.const_data_ptr<T>() : nullptr;
-  const int64_t* slot = plan.slot_R.const_data_ptr<int64_t>();
-  const int64_t* begin = plan.token_offset_T1.const_data_ptr<int64_t>();
-  T* sum = out.y_TD.mutable_data_ptr<T>();
-  at::parallel_for(0, num_tokens, 64, [&](int64_t first, int64_t last) {
-    for (int64_t t = first; t < last; ++t)
-      sum_rows<T>({.y = y,
-                   .slot = slot + begin[t],
-                   .count = begin[t + 1] - begin[t],
-                   .weight = weight,
-                   .extra = shared_y ? shared_y + t * D : nullptr,
-                   .D = D},
-                  sum + t * D);
-  });
+  out.y_TD = sum_rows_of_tokens(y_RD, in.weight_N.index_select(0, plan.row_R), plan, shared_y_TD);
   return out;
 }
 

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/ops/cuda_elements.h"
+#include "core/ops/cuda_launch.cuh"
+
+namespace polyphony::ops {
+
+void launch(const TopkSoftmaxElement& element) { launch_elements(element, element.count()); }
+
+}  // namespace polyphony::ops

@@ -6,10 +6,10 @@
 #include <optional>
 #include <unordered_set>
 
+#include "core/base/text.h"
 #include "core/check.h"
 #include "core/formats/protobuf_wire.h"
 #include "core/formats/sentencepiece_charsmap.h"
-#include "core/formats/utf8.h"
 
 namespace polyphony::formats {
 namespace {

@@ -155,12 +155,13 @@ std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, 
 // Throws DataError naming the key, UsageError for a value out of range.
 Request request_from_json(std::string_view text);
 
-// PNG with a `parameters` text for other programs and our own versioned iTXt `polyphony`; no time and no path in it.
-// Written whole or not at all. Throws UsageError if the file exists and overwrite is false, Error with errno.
 struct SaveOptions {
   std::string file;
   bool overwrite = false;
 };
+// PNG with a `parameters` text for other programs and our own versioned iTXt `polyphony`; no time and no path in it.
+// Written whole or not at all. Throws UsageError if the file exists and overwrite is false, Error with errno.
+std::string encode_picture(const Picture& picture);
 void save_picture(const Picture& picture, const SaveOptions& options);
 // The request that drew a PNG of ours. Throws DataError if the file holds none.
 GenerateRequest request_from_picture(const std::string& file);

@@ -9,7 +9,7 @@
 #include "core/check.h"
 #include "pipelines/batch/job_list.h"
 #include "pipelines/batch/journal.h"
-#include "pipelines/requests/strict_json.h"
+#include "pipelines/requests/object_reader.h"
 
 namespace polyphony::pipelines {
 namespace {

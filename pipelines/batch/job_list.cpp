@@ -8,7 +8,7 @@
 #include "core/base/sha256.h"
 #include "core/base/text.h"
 #include "core/check.h"
-#include "pipelines/requests/strict_json.h"
+#include "pipelines/requests/object_reader.h"
 
 namespace polyphony::pipelines {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "core/base/files.h"
 #include "core/check.h"
-#include "pipelines/requests/strict_json.h"
+#include "pipelines/requests/object_reader.h"
 
 namespace polyphony::pipelines {
 namespace {

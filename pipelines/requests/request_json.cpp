@@ -5,7 +5,7 @@
 
 #include "core/base/text.h"
 #include "core/check.h"
-#include "pipelines/requests/strict_json.h"
+#include "pipelines/requests/object_reader.h"
 #include "pipelines/session.h"
 
 namespace polyphony::pipelines {

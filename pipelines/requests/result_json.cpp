@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The JSON form of what a session, a training run and an evaluation give back.
 #include "pipelines/eval/eval.h"
-#include "pipelines/requests/strict_json.h"
+#include "pipelines/requests/object_reader.h"
 #include "pipelines/session.h"
 #include "pipelines/train/train.h"
 

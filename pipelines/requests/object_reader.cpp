@@ -1,43 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// A parse callback that counts levels and remembers keys, and typed access to the members of an object.
-#include "pipelines/requests/strict_json.h"
+// Each getter remembers its key, so that finish() knows what nobody asked for.
+#include "pipelines/requests/object_reader.h"
 
 #include <algorithm>
-#include <set>
 
 #include "core/base/text.h"
 #include "core/check.h"
+#include "core/formats/strict_json.h"
 
 namespace polyphony::pipelines {
-namespace {
-
-constexpr size_t kMaxJsonBytes = 16u << 20;
-constexpr size_t kMaxDepth = 32;
-
-}  // namespace
 
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
-  check<DataError>(text.size() <= kMaxJsonBytes, "[", where, "] expected at most 16 MiB of JSON, got ", text.size(),
-                   " bytes");
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  // The parser calls back before it goes into a level, so depth is bounded before the recursion is.
-  const auto on_event = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    using Event = nlohmann::json::parse_event_t;
-    check<DataError>(static_cast<size_t>(depth) < kMaxDepth, "[", where, "] expected at most ", kMaxDepth,
-                     " levels of JSON");
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key) {
-      const auto name = parsed.get<std::string>();
-      check<DataError>(keys.back().insert(name).second, "[", where, "] the key '", printable(name), "' is there twice");
-    }
-    return true;
-  };
-  try {
-    return nlohmann::json::parse(text.begin(), text.end(), on_event);
-  } catch (const nlohmann::json::exception& error) {
-    fail<DataError>("[", where, "] not JSON: ", printable(error.what()));
-  }
+  return formats::parse_strict_json(text, "[" + where + "]", {.max_bytes = 16u << 20, .max_depth = 32});
 }
 
 std::string dump_json(const nlohmann::json& value, int indent) {

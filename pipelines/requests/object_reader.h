@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JSON from outside: read whole or refused, with a reader that names the key that is wrong.
+// Typed access to a JSON object from outside, which names the key that is wrong.
 #pragma once
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -10,8 +10,7 @@
 
 namespace polyphony::pipelines {
 
-// Parses untrusted JSON: at most 16 MiB, 32 levels, UTF-8, no repeated key. `where` opens the messages.
-// Throws DataError.
+// Untrusted JSON of at most 16 MiB and 32 levels without a repeated key. `where` opens the messages. Throws DataError.
 nlohmann::json parse_json(std::string_view text, const std::string& where);
 
 // Text for a file or a stream; ill-formed UTF-8 inside strings is replaced instead of throwing.

@@ -79,21 +79,27 @@ Inspection inspect_weights_file(const fs::path& file) {
   return out;
 }
 
+// By the first bytes; the reader of headers decides the rest.
 bool is_picture(const fs::path& file) {
   const auto input = InputFile::open(file);
   std::array<std::byte, 12> start{};
-  const auto size = std::min<uint64_t>(input.size(), start.size());
-  input.read_at(0, std::span(start).first(size));
-  return formats::looks_like_image(std::span<const std::byte>(start).first(size));
+  input.read_at(0, std::span(start).first(std::min<uint64_t>(input.size(), start.size())));
+  const auto text = as_text(start);
+  const bool webp = text.starts_with("RIFF") && text.substr(8) == "WEBP";
+  const std::string_view tiff_little("II*\0", 4);
+  const std::string_view tiff_big("MM\0*", 4);
+  return webp || text.starts_with("\x89PNG") || text.starts_with("\xff\xd8\xff") || text.starts_with("BM") ||
+         text.starts_with(tiff_little) || text.starts_with(tiff_big);
 }
 
 Inspection inspect_picture(const fs::path& file) {
   Inspection out{.path = file.string(), .kind = InspectedKind::picture};
   const auto bytes = read_file(file, kMaxPictureBytes);
-  const auto header = formats::read_image_header(as_byte_span(bytes));
+  const auto header = formats::parse_image_header(as_byte_span(bytes));
   out.architecture = formats::image_format_name(header.format);
   out.width = header.width;
   out.height = header.height;
+  if (header.format != formats::ImageFormat::png) return out;
   const auto text = read_picture_text(bytes);
   out.parameters = text.parameters;
   out.parameters_json = text.json;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The checks that need LibTorch, and the list of all.
+#include "pipelines/doctor/doctor.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/cpu/Utils.h>
+#include <torch/version.h>
+
+#include <functional>
+
+#include "core/device.h"
+#include "pipelines/doctor/system_checks.h"
+#include "pipelines/requests/object_reader.h"
+
+namespace polyphony::pipelines {
+namespace {
+
+constexpr double kFloatTolerance = 1e-4;
+constexpr double kBfloat16Tolerance = 0.1;  // 8 bits of mantissa over sums of 32 terms
+
+Finding check_torch() {
+  return {Verdict::ok, "torch",
+          std::string("LibTorch ") + TORCH_VERSION + " loads, " + std::to_string(at::get_num_threads()) + " threads",
+          ""};
+}
+
+Finding check_cpu() {
+  std::string level = at::get_cpu_capability();
+  if (at::cpu::is_amx_tile_supported()) level += ", AMX";
+  if (level.rfind("DEFAULT", 0) != 0) return {Verdict::ok, "cpu", level, ""};
+  return {Verdict::warn, "cpu", "no AVX2: slow", "use a processor with AVX2 or a GPU"};
+}
+
+// The product of small matrices against sums in double.
+Finding check_matmul(const at::Device& device, at::ScalarType dtype, double tolerance) {
+  const std::string name = "matmul " + device.str() + " " + (dtype == at::kFloat ? "float32" : "bfloat16");
+  const auto x = (at::arange(32 * 32, at::kDouble).reshape({32, 32}).sin());
+  const auto expected = x.matmul(x);
+  const auto y = x.to(device, dtype);
+  const auto worst = (y.matmul(y).to(at::kCPU, at::kDouble) - expected).abs().max().item<double>();
+  if (worst <= tolerance) return {Verdict::ok, name, "right within " + std::to_string(tolerance), ""};
+  return {Verdict::fail, name, "wrong by " + std::to_string(worst), "this LibTorch and this device do not fit"};
+}
+
+Finding check_cuda(bool required) {
+  try {
+    const auto device = parse_device("cuda");
+    return check_matmul(device, at::kFloat, 1e-2);  // TF32 may be on
+  } catch (const std::exception& error) {
+    return {required ? Verdict::fail : Verdict::ok, "cuda", std::string("not used: ") + error.what(),
+            required ? "install the NVIDIA driver, or use --device cpu" : ""};
+  }
+}
+
+Finding guarded(const std::string& name, const std::function<Finding()>& check) {
+  try {
+    return check();
+  } catch (const std::exception& error) {
+    return {Verdict::fail, name, error.what(), ""};
+  }
+}
+
+}  // namespace
+
+std::vector<Finding> run_doctor(const DoctorOptions& options) {
+  const bool wants_cuda = options.device.rfind("cuda", 0) == 0;
+  return {
+      guarded("torch", &check_torch),
+      guarded("cpu", &check_cpu),
+      guarded("matmul cpu float32", [] { return check_matmul(at::kCPU, at::kFloat, kFloatTolerance); }),
+      guarded("matmul cpu bfloat16", [] { return check_matmul(at::kCPU, at::kBFloat16, kBfloat16Tolerance); }),
+      guarded("cuda", [&] { return check_cuda(wants_cuda); }),
+      guarded("nccl", [&] { return check_nccl(wants_cuda); }),
+      guarded("memory", &check_memory),
+      guarded("disk", &check_disk),
+      guarded("temporary folder", &check_temporary_folder),
+      guarded("model", [&] { return check_model(options.model); }),
+  };
+}
+
+bool has_failure(const std::vector<Finding>& findings) {
+  for (const auto& finding : findings)
+    if (finding.verdict == Verdict::fail) return true;
+  return false;
+}
+
+std::string to_json(const std::vector<Finding>& findings) {
+  constexpr const char* kWords[] = {"ok", "warn", "fail"};
+  auto checks = nlohmann::json::array();
+  for (const auto& finding : findings)
+    checks.push_back({{"verdict", kWords[static_cast<int>(finding.verdict)]},
+                      {"name", finding.name},
+                      {"message", finding.message},
+                      {"remedy", finding.remedy}});
+  return dump_json({{"schema", "polyphony.doctor/1"}, {"healthy", !has_failure(findings)}, {"checks", checks}});
+}
+
+}  // namespace polyphony::pipelines

@@ -39,7 +39,9 @@ std::string architecture_of(const nlohmann::json& config) {
 }
 
 Inspection inspect_model(const fs::path& folder) {
-  Inspection out{.path = folder.string(), .kind = InspectedKind::model};
+  Inspection out;
+  out.path = folder.string();
+  out.kind = InspectedKind::model;
   nlohmann::json config = nlohmann::json::object();
   if (fs::exists(folder / "config.json")) config = read_config(folder / "config.json");
   else out.warnings.push_back("the folder has no config.json");
@@ -53,7 +55,9 @@ Inspection inspect_model(const fs::path& folder) {
 // Folders of a pipeline that hold no weights (schedulers, tokenizers) are named in its index as well.
 Inspection inspect_pipeline(const fs::path& folder) {
   const auto index = read_config(folder / "model_index.json");
-  Inspection out{.path = folder.string(), .kind = InspectedKind::pipeline};
+  Inspection out;
+  out.path = folder.string();
+  out.kind = InspectedKind::pipeline;
   out.architecture = architecture_of(index);
   for (const auto& [name, value] : index.items()) {
     if (!value.is_array() || !is_plain_file_name(name) || !fs::exists(folder / name / "config.json")) continue;
@@ -72,7 +76,9 @@ Inspection inspect_pipeline(const fs::path& folder) {
 }
 
 Inspection inspect_weights_file(const fs::path& file) {
-  Inspection out{.path = file.string(), .kind = InspectedKind::weights};
+  Inspection out;
+  out.path = file.string();
+  out.kind = InspectedKind::weights;
   const auto weights = formats::SafetensorsSet::open(file);
   inspect_weights(weights, out);
   out.parameters_active = out.parameters_total;
@@ -93,7 +99,9 @@ bool is_picture(const fs::path& file) {
 }
 
 Inspection inspect_picture(const fs::path& file) {
-  Inspection out{.path = file.string(), .kind = InspectedKind::picture};
+  Inspection out;
+  out.path = file.string();
+  out.kind = InspectedKind::picture;
   const auto bytes = read_file(file, kMaxPictureBytes);
   const auto header = formats::parse_image_header(as_byte_span(bytes));
   out.architecture = formats::image_format_name(header.format);

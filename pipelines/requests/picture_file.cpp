@@ -60,8 +60,9 @@ std::string common_text(const Picture& picture) {
 
 std::string encode_picture(const Picture& picture) {
   const auto png = encode_pixels(picture.image);
-  return formats::add_png_text(png, {{.keyword = kCommonKeyword, .text = common_text(picture)},
-                                     {.keyword = kOurKeyword, .text = picture.parameters_json}});
+  const std::vector<formats::PngText> texts{{.keyword = kCommonKeyword, .text = common_text(picture)},
+                                            {.keyword = kOurKeyword, .text = picture.parameters_json}};
+  return formats::insert_png_text(as_byte_span(png), texts);
 }
 
 void save_picture(const Picture& picture, const SaveOptions& options) {
@@ -72,7 +73,7 @@ void save_picture(const Picture& picture, const SaveOptions& options) {
 
 PictureText read_picture_text(std::string_view png) {
   PictureText out;
-  for (const auto& entry : formats::read_png_text(png)) {
+  for (const auto& entry : formats::read_png_text(as_byte_span(png)).texts) {
     if (entry.keyword == kCommonKeyword && out.parameters.empty()) out.parameters = entry.text;
     if (entry.keyword == kOurKeyword && out.json.empty()) out.json = entry.text;
   }

@@ -26,7 +26,7 @@ constexpr Row kRows[] = {
     {&is<ConfigError>, ExitCode::usage, "config", ""},
     {&is<DataError>, ExitCode::bad_input, "data", ""},
     {&is<ShapeError>, ExitCode::bad_input, "shape", ""},
-    {&is<DeviceError>, ExitCode::failure, "device",
+    {&is<DeviceError>, ExitCode::bad_input, "device",
      "use --device cpu, or run 'polyphony doctor' to see what is missing"},
     {&is<MemoryError>, ExitCode::memory, "memory", "ask for fewer pictures at once or use --dtype bfloat16"},
     {&is<std::bad_alloc>, ExitCode::memory, "memory", "ask for fewer pictures at once or use --dtype bfloat16"},

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipelines/forward/forward.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "core/tensor_io.h"
+#include "modalities/latent/autoencoder_io.h"
+#include "tests/support/expect_error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace polyphony::pipelines {
+namespace {
+
+class Forward : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    latent::AutoencoderConfig config;
+    config.block_out_channels = {8, 8};
+    config.norm_num_groups = 4;
+    model_ = std::make_shared<latent::AutoencoderKL>(config);
+    model_->eval();
+    latent::save_autoencoder(*model_, folder_.path());
+  }
+  ForwardReport run(const TensorMap& inputs) {
+    save_tensors(folder_ / "in.safetensors", inputs);
+    return run_forward({.model = folder_.path().string(),
+                        .input = (folder_ / "in.safetensors").string(),
+                        .output = (folder_ / "out.safetensors").string(),
+                        .device = "cpu"});
+  }
+  polyphony::testing::TemporaryFolder folder_;
+  std::shared_ptr<latent::AutoencoderKL> model_;
+};
+
+TEST_F(Forward, GivesWhatTheAutoencoderItselfGives) {
+  const auto image = at::rand({1, 3, 8, 8}) * 2 - 1;
+  const auto report = run({{"image", image}});
+  EXPECT_EQ(report.architecture, "AutoencoderKL");
+  const auto out = load_tensors(folder_ / "out.safetensors");
+  const at::NoGradGuard no_gradients;
+  const auto moments = model_->encode(image);
+  EXPECT_TRUE(at::allclose(out.at("mean"), moments.mean, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(out.at("logvar"), moments.logvar, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(out.at("decoded"), model_->decode(moments.mean), 1e-5, 1e-5));
+}
+
+TEST_F(Forward, NamesInputsThatAreMissingUnknownOrIllShaped) {
+  EXPECT_REFUSED(DataError, run({{"imgae", at::rand({1, 3, 8, 8})}}), "'image' is missing");
+  EXPECT_REFUSED(DataError, run({{"image", at::rand({1, 3, 8, 8})}, {"noise", at::rand({1})}}),
+                 "unknown input 'noise'");
+  EXPECT_REFUSED(ShapeError, run({{"image", at::rand({3, 8, 8})}}), "[image]", "(B, 3, H, W)");
+  EXPECT_REFUSED(ShapeError, run({{"image", at::rand({1, 3, 7, 8})}}), "multiples of 2");
+  EXPECT_REFUSED(ShapeError, run({{"image", at::ones({1, 3, 8, 8}, at::kLong)}}), "floating");
+}
+
+}  // namespace
+}  // namespace polyphony::pipelines

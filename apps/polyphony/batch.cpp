@@ -7,6 +7,7 @@
 #include "apps/polyphony/command.h"
 #include "apps/polyphony/files.h"
 #include "apps/polyphony/options.h"
+#include "core/base/signals.h"
 #include "core/base/text.h"
 #include "core/check.h"
 
@@ -30,7 +31,6 @@ void report_item(const BatchItem& item, Terminal& terminal) {
 ExitCode run(const Options& options, Terminal& terminal) {
   auto batch = options.batch;
   batch.jobs = input_file(batch.jobs);
-  const GracefulStop graceful;
   const auto report = run_batch(
       batch, [&] { return open_session(options.session); }, [&](const BatchItem& item) { report_item(item, terminal); },
       terminal.progress());
@@ -38,7 +38,7 @@ ExitCode run(const Options& options, Terminal& terminal) {
                   std::to_string(report.skipped) + " done before, of " + std::to_string(report.total) + "; " +
                   report.results);
   terminal.document(to_json(report));
-  if (signal_caught()) return signal_exit_code();
+  throw_if_interrupted();
   return report.failed > 0 ? ExitCode::partial : ExitCode::ok;
 }
 

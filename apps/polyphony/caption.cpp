@@ -40,7 +40,6 @@ ExitCode run_caption(const Options& options, Terminal& terminal) {
     if (only_one) check_input(requests.back().file);
   }
   const auto session = open_session(options.session);
-  const GracefulStop graceful;
   auto results = nlohmann::json::array();
   size_t failed = 0;
   ErrorReport first_error;

@@ -40,7 +40,6 @@ void report(const EvalReport& report, Terminal& terminal) {
 ExitCode run(const Options& options, Terminal& terminal) {
   auto eval = options.eval;
   eval.seed = options.seed.value_or(eval.seed);
-  const GracefulStop graceful;
   const auto result = run_eval(eval, terminal.progress());
   check<CancelledError>(result.has_value(), "[eval] stopped by a signal");
   report(*result, terminal);

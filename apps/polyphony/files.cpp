@@ -2,6 +2,7 @@
 // Reads of arguments and standard input, and the proof that outputs can be written.
 #include "apps/polyphony/files.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <filesystem>
 
 #include "core/base/files.h"
+#include "core/base/signals.h"
 #include "core/base/text.h"
 #include "core/check.h"
 #include "pipelines/session.h"
@@ -24,6 +26,14 @@ std::string read_stdin(size_t max_bytes) {
   std::string bytes;
   char block[65536];
   while (true) {
+    // A signal ends poll(2), but not a read that waits.
+    struct pollfd ready {
+      STDIN_FILENO, POLLIN, 0
+    };
+    if (::poll(&ready, 1, -1) < 0) {
+      throw_if_interrupted();
+      continue;
+    }
     const auto got = ::read(STDIN_FILENO, block, sizeof(block));
     if (got < 0 && errno == EINTR) continue;
     check<DataError>(got >= 0, "[stdin] cannot read: ", std::strerror(errno));

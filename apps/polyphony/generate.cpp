@@ -71,7 +71,6 @@ ExitCode run_generate(const Options& options, Terminal& terminal) {
   const auto files = numbered_files(options.output, request.count);
   check_outputs({.files = files, .overwrite = options.overwrite});
   const auto session = open_session(options.session);
-  const GracefulStop graceful;
   const auto result = session->generate(request, terminal.progress());
   check<CancelledError>(result.has_value(), "[generate] stopped by a signal; no file was written");
   save(*result, files, options.overwrite, terminal);

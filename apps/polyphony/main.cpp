@@ -7,6 +7,7 @@
 
 #include "apps/polyphony/command.h"
 #include "apps/polyphony/options.h"
+#include "core/base/signals.h"
 #include "core/base/text.h"
 #include "core/check.h"
 #include "pipelines/torch_errors.h"
@@ -86,7 +87,7 @@ ExitCode run_guarded(int argc, char** argv) {
     return run(argc, argv, terminal);
   } catch (...) {
     auto report = pipelines::report_error(std::current_exception());
-    if (report.code == "cancelled" && signal_caught()) report.exit_code = signal_exit_code();
+    if (report.code == "cancelled" && interrupted()) report.exit_code = static_cast<ExitCode>(128 + interrupted());
     if (report.exit_code == ExitCode::usage && report.hint.empty()) report.hint = "polyphony help";
     terminal.error(report);
     return report.exit_code;
@@ -97,6 +98,7 @@ ExitCode run_guarded(int argc, char** argv) {
 }  // namespace polyphony::cli
 
 int main(int argc, char** argv) {
-  polyphony::cli::prepare_process();
+  polyphony::cli::keep_standard_streams();
+  polyphony::install_signal_handlers();
   return static_cast<int>(polyphony::cli::run_guarded(argc, argv));
 }

@@ -107,19 +107,9 @@ void add_session_options(CLI::App& app, pipelines::SessionOptions& options) {
 void add_terminal_options(CLI::App& app, Terminal& terminal) {
   auto& options = terminal.options;
   app.add_flag("--json", options.json, "Exactly one JSON document on stdout, also for an error")->group(kOutputGroup);
-  const auto read_progress = [&options](const std::string& text) {
-    if (text == "auto")
-      options.progress = ProgressMode::automatic;
-    else if (text == "json")
-      options.progress = ProgressMode::json;
-    else if (text == "none")
-      options.progress = ProgressMode::none;
-    else
-      refuse("--progress", "one of auto, json, none", text);
-  };
-  app.add_option_function<std::string>("--progress", read_progress,
-                                       "On stderr: a bar on a terminal, or JSON lines (default: auto)")
-      ->type_name("auto|json|none")
+  add_choice(app,
+             {"--progress", "On stderr: a bar on a terminal, or JSON lines (default: auto)", {"auto", "json", "none"}},
+             options.progress)
       ->group(kOutputGroup);
   app.add_flag("-q,--quiet", options.quiet, "Only warnings and errors on stderr")->group(kOutputGroup);
   app.add_flag("-v,--verbose", options.verbose, "More on stderr")->group(kOutputGroup);

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "apps/polyphony/progress_view.h"
-#include "core/base/text.h"
+#include "core/base/signals.h"
 #include "core/check.h"
 
 namespace polyphony::cli {
@@ -28,14 +28,12 @@ int write_all_bytes(int fd, std::string_view bytes) {
 // Nowhere is left to complain about stderr.
 void to_stderr(std::string line) {
   line += '\n';
-  clear_progress_line();
   write_all_bytes(STDERR_FILENO, line);
 }
 
 }  // namespace
 
 void Terminal::raw(std::string_view bytes) {
-  clear_progress_line();
   const int reason = write_all_bytes(STDOUT_FILENO, bytes);
   check<Error>(reason == 0, "[stdout] cannot write: ", std::strerror(reason), " (errno ", reason, ")");
 }
@@ -71,11 +69,25 @@ void Terminal::error(const pipelines::ErrorReport& report) {
   write_all_bytes(STDOUT_FILENO, text);
 }
 
+ProgressStyle Terminal::progress_style() const {
+  return options.quiet ? ProgressStyle::none : polyphony::progress_style(options.progress, options.verbose);
+}
+
 pipelines::OnProgress Terminal::progress() {
-  auto view = std::make_shared<ProgressView>(options.quiet ? ProgressMode::none : options.progress);
-  return [view](const pipelines::Progress& progress) {
-    view->show(progress.task, progress.done, progress.total);
-    return !signal_caught();
+  // A request goes through several tasks (load, generate); each has its own bar.
+  struct View {
+    std::string task;
+    std::optional<Progress> bar;
+  };
+  auto view = std::make_shared<View>();
+  return [view, style = progress_style()](const pipelines::Progress& progress) {
+    if (style != ProgressStyle::none && (progress.task != view->task || !view->bar)) {
+      view->task = progress.task;
+      view->bar.emplace(
+          ProgressOptions{.task = progress.task, .total = progress.total, .unit = "step", .style = style});
+    }
+    if (view->bar) view->bar->update(progress.done);
+    return interrupted() == 0;
   };
 }
 

@@ -4,17 +4,16 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/progress.h"
 #include "pipelines/session.h"
 
 namespace polyphony::cli {
-
-enum class ProgressMode { automatic, json, none };
 
 struct TerminalOptions {
   bool json = false;   // exactly one JSON document on stdout
   bool quiet = false;  // warnings and errors only
   bool verbose = false;
-  ProgressMode progress = ProgressMode::automatic;  // a bar on a terminal, else nothing
+  std::string progress = "auto";  // auto | json | none
 };
 
 class Terminal {
@@ -34,23 +33,11 @@ class Terminal {
 
   // Shows progress as asked for and stops the work when a signal has come.
   pipelines::OnProgress progress();
+  // The style that the options ask for.
+  ProgressStyle progress_style() const;
 };
 
-// Exit code of a signal that stopped the work, or ok.
-ExitCode signal_exit_code();
-bool signal_caught();
-
-// From now on SIGINT and SIGTERM end the process at once with 130 and 143, except while a GracefulStop lives:
-// then the first one only sets signal_caught(). SIGPIPE becomes a write error. Closed standard streams are kept from
-// being taken by the next opened file.
-void prepare_process();
-
-class GracefulStop {
- public:
-  GracefulStop();
-  ~GracefulStop();
-  GracefulStop(const GracefulStop&) = delete;
-  GracefulStop& operator=(const GracefulStop&) = delete;
-};
+// Keeps closed standard streams from being taken by the next opened file. Before anything else.
+void keep_standard_streams();
 
 }  // namespace polyphony::cli

@@ -3,11 +3,12 @@
 #include "pipelines/train/train.h"
 
 #include <cstdio>
+#include <optional>
 
 #include "apps/polyphony/command.h"
 #include "apps/polyphony/files.h"
 #include "apps/polyphony/options.h"
-#include "apps/polyphony/progress_view.h"
+#include "core/base/signals.h"
 
 namespace polyphony::cli {
 namespace {
@@ -16,14 +17,20 @@ using namespace pipelines;
 
 ExitCode run(const TrainOptions& options, Terminal& terminal) {
   check_input(options.recipe);
-  const GracefulStop graceful;
-  ProgressView view(terminal.options.quiet ? ProgressMode::none : terminal.options.progress);
+  std::optional<polyphony::Progress> bar;
   const auto result = run_training(options, [&](const TrainEvent& event) {
     char extra[120];
     std::snprintf(extra, sizeof(extra), "loss %.4f, lr %.2e, %.1f samples/s", event.loss, event.learning_rate,
                   event.samples_per_second);
-    view.show("train", event.step, event.total_steps, extra);
-    return !signal_caught();
+    // The first event says where a resumed run goes on.
+    if (!bar)
+      bar.emplace(ProgressOptions{.task = "train",
+                                  .total = event.total_steps,
+                                  .start = event.step,
+                                  .unit = "step",
+                                  .style = terminal.progress_style()});
+    bar->update(event.step, extra);
+    return interrupted() == 0;
   });
   for (const auto& note : result.notes) terminal.note(note);
   char line[160];
@@ -33,7 +40,8 @@ ExitCode run(const TrainOptions& options, Terminal& terminal) {
   if (!result.checkpoint.empty()) terminal.result("checkpoint " + result.checkpoint);
   if (!result.model_folder.empty()) terminal.result("model " + result.model_folder);
   terminal.document(to_json(result));
-  return signal_exit_code();
+  throw_if_interrupted();
+  return ExitCode::ok;
 }
 
 }  // namespace

@@ -43,8 +43,10 @@ Inspection inspect_model(const fs::path& folder) {
   out.path = folder.string();
   out.kind = InspectedKind::model;
   nlohmann::json config = nlohmann::json::object();
-  if (fs::exists(folder / "config.json")) config = read_config(folder / "config.json");
-  else out.warnings.push_back("the folder has no config.json");
+  if (fs::exists(folder / "config.json"))
+    config = read_config(folder / "config.json");
+  else
+    out.warnings.push_back("the folder has no config.json");
   out.architecture = architecture_of(config);
   const auto weights = formats::SafetensorsSet::open(folder);
   inspect_weights(weights, out);

@@ -63,9 +63,9 @@ void add_lines(const Inspection& in, const std::string& indent, std::string& out
                            std::to_string(in.parameters_total) + ", " + std::to_string(in.parameters_active) + ")");
     if (!in.dtypes.empty()) line("dtype", dtypes_of(in));
     line("memory", human_bytes(in.memory_bytes) + " for the weights");
-    line("checked", std::to_string(in.tensors) + " tensors in " + std::to_string(in.files) + " files, " +
-                        (in.non_finite == 0 ? "all values finite"
-                                            : std::to_string(in.non_finite) + " values NaN or infinite"));
+    line("checked",
+         std::to_string(in.tensors) + " tensors in " + std::to_string(in.files) + " files, " +
+             (in.non_finite == 0 ? "all values finite" : std::to_string(in.non_finite) + " values NaN or infinite"));
   }
   for (const auto& warning : in.warnings) line("warning", printable(warning, 400));
   for (const auto& part : in.parts) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 
+#include "core/base/signals.h"
 #include "core/base/text.h"
 
 namespace polyphony::pipelines {
@@ -26,11 +27,16 @@ int64_t count_full_exponents(std::span<const std::byte> bytes) {
 
 int64_t count_non_finite(DType dtype, std::span<const std::byte> bytes) {
   switch (dtype) {
-    case DType::f16: return count_full_exponents<uint16_t, 0x7c00>(bytes);
-    case DType::bf16: return count_full_exponents<uint16_t, 0x7f80>(bytes);
-    case DType::f32: return count_full_exponents<uint32_t, 0x7f800000>(bytes);
-    case DType::f64: return count_full_exponents<uint64_t, 0x7ff0000000000000>(bytes);
-    default: return 0;
+    case DType::f16:
+      return count_full_exponents<uint16_t, 0x7c00>(bytes);
+    case DType::bf16:
+      return count_full_exponents<uint16_t, 0x7f80>(bytes);
+    case DType::f32:
+      return count_full_exponents<uint32_t, 0x7f800000>(bytes);
+    case DType::f64:
+      return count_full_exponents<uint64_t, 0x7ff0000000000000>(bytes);
+    default:
+      return 0;
   }
 }
 
@@ -50,6 +56,7 @@ void inspect_weights(const formats::SafetensorsSet& weights, Inspection& out) {
   std::map<DType, DtypeShare> shares;
   std::vector<std::byte> buffer;
   for (const auto& [name, entry] : weights.entries()) {
+    throw_if_interrupted();
     const auto& tensor = entry.tensor;
     buffer.resize(tensor.num_bytes());
     weights.read(entry, buffer);

@@ -20,7 +20,8 @@ Run define_help(CLI::App& app, Terminal& terminal) {
     check<UsageError>(name->empty() || shown, "[help] unknown subcommand '", printable(*name), "'",
                       did_you_mean(*name, names));
     // App::help() would follow the subcommand that was parsed, which is this one.
-    terminal.raw(shown ? shown->help() : root->get_formatter()->make_help(root, "", CLI::AppFormatMode::Normal));
+    terminal.raw(shown ? shown->help("polyphony")
+                       : root->get_formatter()->make_help(root, "polyphony", CLI::AppFormatMode::Normal));
     return ExitCode::ok;
   };
 }

@@ -33,15 +33,17 @@ const CLI::App& parsed_command(const CLI::App& app) {
   return parsed.empty() ? app : *parsed.front();
 }
 
-// CLI11 names what it could not place; the nearest known word is the help that it lacks.
-[[noreturn]] void refuse_extras(const CLI::App& app) {
+std::vector<std::string> unplaced_words(const CLI::App& app) {
+  const auto words = parsed_command(app).remaining();
+  return words.empty() ? app.remaining() : words;
+}
+
+// A word without a place explains more than what is missing because of it; the nearest known word explains it.
+[[noreturn]] void refuse_words(const CLI::App& app, const std::vector<std::string>& words) {
   const auto& command = parsed_command(app);
-  auto extras = command.remaining();
-  if (extras.empty()) extras = app.remaining();
-  const auto word = extras.empty() ? std::string() : extras.front();
-  const bool flag = word.size() > 1 && word.front() == '-';
+  const auto word = words.front();
   const auto name = word.substr(0, word.find('='));
-  if (flag)
+  if (word.size() > 1 && word.front() == '-')
     fail<UsageError>("[", command.get_name(), "] unknown flag '", printable(name), "'",
                      did_you_mean(name, long_flags(command)));
   if (&command == &app)
@@ -55,13 +57,13 @@ bool parse(CLI::App& app, int argc, char** argv, Terminal& terminal) {
     app.parse(argc, argv);
     return true;
   } catch (const CLI::CallForHelp&) {
-    terminal.raw(parsed_command(app).help());
+    const auto& command = parsed_command(app);
+    terminal.raw(&command == &app ? app.help() : command.help("polyphony"));
   } catch (const CLI::CallForVersion&) {
     terminal.raw(version_text() + "\n");
-  } catch (const CLI::ExtrasError&) {
-    refuse_extras(app);
   } catch (const CLI::ParseError& error) {
-    if (app.get_subcommands().empty() && argc < 2) terminal.note(app.help());
+    if (const auto words = unplaced_words(app); !words.empty()) refuse_words(app, words);
+    if (argc < 2) terminal.note(app.help());
     fail<UsageError>("[", parsed_command(app).get_name(), "] ", error.what());
   }
   return false;
@@ -73,8 +75,7 @@ ExitCode run(int argc, char** argv, Terminal& terminal) {
   CLI::App app("Polyphony draws pictures from words and says in words what pictures show.", "polyphony");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
-  app.set_help_flag("-h,--help", "Show this help");
-  app.set_version_flag("--version", &version_text, "Show the version");
+  add_terminal_options(app, terminal);
   app.footer("\n'polyphony help SUBCOMMAND' shows flags, defaults and examples. Exit codes: docs/cli.md.");
   const auto run_parsed = define_commands(app, terminal);
   if (!parse(app, argc, argv, terminal)) return ExitCode::ok;

@@ -3,10 +3,7 @@
 #include "pipelines/doctor/doctor.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/cpu/Utils.h>
-#include <torch/version.h>
 
 #include <functional>
 
@@ -18,18 +15,17 @@ namespace polyphony::pipelines {
 namespace {
 
 constexpr double kFloatTolerance = 1e-4;
-constexpr double kBfloat16Tolerance = 0.1;  // 8 bits of mantissa over sums of 32 terms
+constexpr double kTf32Tolerance = 1e-2;
+constexpr double kBfloat16Tolerance = 0.5;  // 8 bits of mantissa over sums of 32 terms
 
-Finding check_torch() {
+Finding check_torch(const DeviceReport& report) {
   return {Verdict::ok, "torch",
-          std::string("LibTorch ") + TORCH_VERSION + " loads, " + std::to_string(at::get_num_threads()) + " threads",
-          ""};
+          "LibTorch " + report.torch_version + " loads, " + std::to_string(report.cpu_threads) + " threads", ""};
 }
 
-Finding check_cpu() {
-  std::string level = at::get_cpu_capability();
-  if (at::cpu::is_amx_tile_supported()) level += ", AMX";
-  if (level.rfind("DEFAULT", 0) != 0) return {Verdict::ok, "cpu", level, ""};
+Finding check_cpu(const DeviceReport& report) {
+  const auto level = report.cpu_capability + (at::cpu::is_amx_tile_supported() ? ", AMX" : "");
+  if (report.cpu_capability != "DEFAULT") return {Verdict::ok, "cpu", level, ""};
   return {Verdict::warn, "cpu", "no AVX2: slow", "use a processor with AVX2 or a GPU"};
 }
 
@@ -44,14 +40,20 @@ Finding check_matmul(const at::Device& device, at::ScalarType dtype, double tole
   return {Verdict::fail, name, "wrong by " + std::to_string(worst), "this LibTorch and this device do not fit"};
 }
 
-Finding check_cuda(bool required) {
-  try {
-    const auto device = parse_device("cuda");
-    return check_matmul(device, at::kFloat, 1e-2);  // TF32 may be on
-  } catch (const std::exception& error) {
-    return {required ? Verdict::fail : Verdict::ok, "cuda", std::string("not used: ") + error.what(),
-            required ? "install the NVIDIA driver, or use --device cpu" : ""};
-  }
+// Without a GPU all is well unless one was asked for.
+Finding check_cuda(const DeviceReport& report, bool required) {
+  if (report.num_gpus > 0 && report.cuda_loadable)
+    return check_matmul(parse_device("cuda"), at::kFloat, kTf32Tolerance);
+  const auto why = report.num_gpus == 0 ? "the driver shows no GPU" : report.cuda_problem;
+  if (!required && report.num_gpus == 0) return {Verdict::ok, "cuda", "not used: " + std::string(why), ""};
+  return {required ? Verdict::fail : Verdict::warn, "cuda", why,
+          "install the NVIDIA driver and LibTorch's CUDA libraries, or use --device cpu"};
+}
+
+Finding check_nccl(const DeviceReport& report) {
+  if (report.nccl_loadable) return {Verdict::ok, "nccl", "loads", ""};
+  if (report.num_gpus < 2) return {Verdict::ok, "nccl", "not loaded, and only several GPUs need it", ""};
+  return {Verdict::warn, "nccl", report.nccl_problem, "install libnccl2, or pip's nvidia-nccl-cu13 beside LibTorch"};
 }
 
 Finding guarded(const std::string& name, const std::function<Finding()>& check) {
@@ -66,13 +68,14 @@ Finding guarded(const std::string& name, const std::function<Finding()>& check) 
 
 std::vector<Finding> run_doctor(const DoctorOptions& options) {
   const bool wants_cuda = options.device.rfind("cuda", 0) == 0;
+  const auto report = device_report();
   return {
-      guarded("torch", &check_torch),
-      guarded("cpu", &check_cpu),
+      check_torch(report),
+      check_cpu(report),
       guarded("matmul cpu float32", [] { return check_matmul(at::kCPU, at::kFloat, kFloatTolerance); }),
       guarded("matmul cpu bfloat16", [] { return check_matmul(at::kCPU, at::kBFloat16, kBfloat16Tolerance); }),
-      guarded("cuda", [&] { return check_cuda(wants_cuda); }),
-      guarded("nccl", [&] { return check_nccl(wants_cuda); }),
+      guarded("cuda", [&] { return check_cuda(report, wants_cuda); }),
+      check_nccl(report),
       guarded("memory", &check_memory),
       guarded("disk", &check_disk),
       guarded("temporary folder", &check_temporary_folder),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Memory, disk, folders, NCCL, and the model that ships.
+// Memory, disk, folders, and the model that ships.
 #include "pipelines/doctor/system_checks.h"
-
-#include <dlfcn.h>
 
 #include <filesystem>
 #include <fstream>
@@ -68,19 +66,6 @@ Finding check_model(const std::string& folder) {
   } catch (const std::exception& error) {
     return {Verdict::fail, "model", error.what(), "set POLYPHONY_MODEL or use --model with a model folder"};
   }
-}
-
-Finding check_nccl(bool required) {
-  void* library = ::dlopen("libnccl.so.2", RTLD_LAZY | RTLD_LOCAL);
-  if (!library)
-    return {required ? Verdict::warn : Verdict::ok, "nccl", "not installed; only several GPUs need it",
-            required ? "install libnccl2, or pip's nvidia-nccl-cu13 beside LibTorch" : ""};
-  int version = 0;
-  using GetVersion = int(int*);
-  const auto get_version = reinterpret_cast<GetVersion*>(::dlsym(library, "ncclGetVersion"));
-  const bool told = get_version && get_version(&version) == 0;
-  ::dlclose(library);
-  return {Verdict::ok, "nccl", told ? "version code " + std::to_string(version) : "loads", ""};
 }
 
 }  // namespace polyphony::pipelines

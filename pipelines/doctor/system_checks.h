@@ -9,7 +9,5 @@ Finding check_memory();
 Finding check_disk();
 Finding check_temporary_folder();
 Finding check_model(const std::string& folder);
-// NCCL is loaded only by several GPUs; `required`: its absence is worth a warning.
-Finding check_nccl(bool required);
 
 }  // namespace polyphony::pipelines

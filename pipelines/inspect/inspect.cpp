@@ -3,6 +3,7 @@
 #include "pipelines/inspect/inspect.h"
 
 #include <array>
+#include <set>
 
 #include "core/base/files.h"
 #include "core/base/text.h"
@@ -38,19 +39,37 @@ std::string architecture_of(const nlohmann::json& config) {
   return text("model_type");
 }
 
+void add_part(Inspection part, const std::string& name, Inspection& whole) {
+  part.path = name;
+  whole.files += part.files;
+  whole.tensors += part.tensors;
+  whole.parameters_total += part.parameters_total;
+  whole.parameters_active += part.parameters_active;
+  whole.memory_bytes += part.memory_bytes;
+  whole.non_finite += part.non_finite;
+  whole.parts.push_back(std::move(part));
+}
+
+// Folders inside that are models themselves (an autoencoder) are its parts.
 Inspection inspect_model(const fs::path& folder) {
   Inspection out;
   out.path = folder.string();
   out.kind = InspectedKind::model;
   nlohmann::json config = nlohmann::json::object();
-  if (fs::exists(folder / "config.json"))
+  if (fs::exists(folder / "config.json")) {
     config = read_config(folder / "config.json");
-  else
+  } else {
     out.warnings.push_back("the folder has no config.json");
+  }
   out.architecture = architecture_of(config);
   const auto weights = formats::SafetensorsSet::open(folder);
   inspect_weights(weights, out);
   out.parameters_active = count_active(weights, config);
+  std::set<std::string> inner;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_directory() && fs::exists(entry.path() / "config.json"))
+      inner.insert(entry.path().filename().string());
+  for (const auto& name : inner) add_part(inspect_model(folder / name), name, out);
   return out;
 }
 
@@ -61,18 +80,9 @@ Inspection inspect_pipeline(const fs::path& folder) {
   out.path = folder.string();
   out.kind = InspectedKind::pipeline;
   out.architecture = architecture_of(index);
-  for (const auto& [name, value] : index.items()) {
-    if (!value.is_array() || !is_plain_file_name(name) || !fs::exists(folder / name / "config.json")) continue;
-    auto part = inspect_model(folder / name);
-    part.path = name;
-    out.files += part.files;
-    out.tensors += part.tensors;
-    out.parameters_total += part.parameters_total;
-    out.parameters_active += part.parameters_active;
-    out.memory_bytes += part.memory_bytes;
-    out.non_finite += part.non_finite;
-    out.parts.push_back(std::move(part));
-  }
+  for (const auto& [name, value] : index.items())
+    if (value.is_array() && is_plain_file_name(name) && fs::exists(folder / name / "config.json"))
+      add_part(inspect_model(folder / name), name, out);
   check<DataError>(!out.parts.empty(), "[", folder.string(), "] the pipeline holds no model");
   return out;
 }

@@ -21,7 +21,7 @@ struct Inspection {
   InspectedKind kind = InspectedKind::weights;
   std::string architecture;  // config.json's _class_name, architectures[0] or model_type; empty if unknown
 
-  // Weights; of a pipeline, the sums over its parts.
+  // Weights, those of the parts included.
   int64_t files = 0;
   int64_t tensors = 0;
   int64_t parameters_total = 0;
@@ -37,7 +37,7 @@ struct Inspection {
   std::string parameters_json;  // our own
 
   std::vector<std::string> warnings;
-  std::vector<Inspection> parts;  // of a diffusers pipeline folder; path is the part's name
+  std::vector<Inspection> parts;  // models inside a model or pipeline folder; path is the part's name
 };
 
 // Throws DataError naming the file and what is wrong with it.

@@ -33,7 +33,7 @@ nlohmann::json object_of(const Inspection& in) {
   out["memory_bytes"] = in.memory_bytes;
   out["non_finite"] = in.non_finite;
   out["dtypes"] = dtypes;
-  if (in.kind != InspectedKind::pipeline) return out;
+  if (in.parts.empty()) return out;
   out["parts"] = nlohmann::json::array();
   for (const auto& part : in.parts) out["parts"].push_back(object_of(part));
   return out;

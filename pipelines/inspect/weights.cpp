@@ -44,6 +44,19 @@ int64_t count_values(const formats::TensorInfo& tensor) {
   return static_cast<int64_t>(tensor.num_bytes() / formats::dtype_bytes(tensor.dtype));
 }
 
+// Our own config.json keeps them in a table "moe", with the experts in groups by modality.
+std::optional<int64_t> grouped_experts(const nlohmann::json& moe) {
+  const auto groups = moe.find("groups");
+  if (groups == moe.end() || !groups->is_array() || groups->empty()) return std::nullopt;
+  int64_t sum = 0;
+  for (const auto& group : *groups) {
+    if (!group.is_object() || !group.contains("num_experts") || !group["num_experts"].is_number_unsigned())
+      return std::nullopt;
+    sum += group["num_experts"].get<int64_t>();
+  }
+  return sum;
+}
+
 std::optional<int64_t> first_of(const nlohmann::json& config, const std::vector<const char*>& keys) {
   for (const auto* key : keys)
     if (const auto it = config.find(key); it != config.end() && it->is_number_unsigned()) return it->get<int64_t>();
@@ -79,8 +92,11 @@ void inspect_weights(const formats::SafetensorsSet& weights, Inspection& out) {
 }
 
 int64_t count_active(const formats::SafetensorsSet& weights, const nlohmann::json& config) {
-  const auto experts = first_of(config, {"num_experts", "num_local_experts", "n_routed_experts"});
-  const auto chosen = first_of(config, {"experts_per_token", "num_experts_per_tok", "moe_topk"});
+  const auto own = config.find("moe");
+  const auto& moe = own != config.end() && own->is_object() ? *own : config;
+  auto experts = grouped_experts(moe);
+  if (!experts) experts = first_of(moe, {"num_experts", "num_local_experts", "n_routed_experts"});
+  const auto chosen = first_of(moe, {"experts_per_token", "num_experts_per_tok", "moe_topk"});
   const bool is_moe = experts && chosen && *experts > 0 && *chosen <= *experts;
   int64_t active = 0;
   for (const auto& [name, entry] : weights.entries()) {

@@ -67,7 +67,7 @@ Inspection inspect_model(const fs::path& folder) {
   out.parameters_active = count_active(weights, config);
   std::set<std::string> inner;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_directory() && fs::exists(entry.path() / "config.json"))
+    if (!entry.is_symlink() && entry.is_directory() && fs::exists(entry.path() / "config.json"))
       inner.insert(entry.path().filename().string());
   for (const auto& name : inner) add_part(inspect_model(folder / name), name, out);
   return out;

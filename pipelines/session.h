@@ -29,83 +29,85 @@ inline constexpr size_t kMaxPromptBytes = 1u << 20;
 struct RgbImage {
   int64_t width = 0;
   int64_t height = 0;
-  std::vector<uint8_t> pixels;
+  std::vector<uint8_t> pixels = {};
   bool operator==(const RgbImage&) const = default;
 };
 
 // Text to picture. What is left out is the model's own default; the result says what was used.
 struct GenerateRequest {
-  std::string prompt;              // UTF-8
-  std::optional<int64_t> steps;    // denoising steps, 1..kMaxSteps
-  std::optional<double> guidance;  // classifier-free guidance scale, 0..kMaxGuidance; 1 is no guidance
-  std::optional<uint64_t> seed;    // of the first picture; picture i has seed + i. Left out: drawn at random and shown
-  int64_t count = 1;               // pictures, 1..kMaxCount
+  std::string prompt = {};              // UTF-8
+  std::optional<int64_t> steps = {};    // denoising steps, 1..kMaxSteps
+  std::optional<double> guidance = {};  // classifier-free guidance scale, 0..kMaxGuidance; 1 is no guidance
+  std::optional<uint64_t> seed =
+      {};             // of the first picture; picture i has seed + i. Left out: drawn at random and shown
+  int64_t count = 1;  // pictures, 1..kMaxCount
   bool operator==(const GenerateRequest&) const = default;
 };
 
 // Picture to text. Exactly one of file and image.
 struct CaptionRequest {
-  std::string file;                   // path of a local picture file
-  std::optional<RgbImage> image;      // or pixels; never in the JSON form
-  std::optional<int64_t> max_tokens;  // longest caption, 1..kMaxCaptionTokens
+  std::string file = {};                   // path of a local picture file
+  std::optional<RgbImage> image = {};      // or pixels; never in the JSON form
+  std::optional<int64_t> max_tokens = {};  // longest caption, 1..kMaxCaptionTokens
   bool operator==(const CaptionRequest&) const = default;
 };
 
 using Request = std::variant<GenerateRequest, CaptionRequest>;
 
 struct Picture {
-  RgbImage image;
+  RgbImage image = {};
   uint64_t seed = 0;
-  std::string parameters_json;  // a GenerateRequest of count 1 that repeats this very picture, with "model" beside it
+  std::string parameters_json =
+      {};  // a GenerateRequest of count 1 that repeats this very picture, with "model" beside it
 };
 
 struct GenerateResult {
-  std::vector<Picture> pictures;  // same bytes alone or among others, for any number of threads
-  GenerateRequest used;           // the request with every default and the seed filled in
-  double seconds = 0;             // without loading the model
+  std::vector<Picture> pictures = {};  // same bytes alone or among others, for any number of threads
+  GenerateRequest used = {};           // the request with every default and the seed filled in
+  double seconds = 0;                  // without loading the model
   double seconds_per_step = 0;
-  std::string model;                  // name and fingerprint of the weights, e.g. "polyphony-scenes 3fa9c1d2"
-  std::string device;                 // "cpu", "cuda:0"
-  std::string dtype;                  // "float32", "bfloat16"
-  std::vector<std::string> warnings;  // e.g. a word of the prompt that the model does not know
+  std::string model = {};                  // name and fingerprint of the weights, e.g. "polyphony-scenes 3fa9c1d2"
+  std::string device = {};                 // "cpu", "cuda:0"
+  std::string dtype = {};                  // "float32", "bfloat16"
+  std::vector<std::string> warnings = {};  // e.g. a word of the prompt that the model does not know
 };
 
 struct CaptionResult {
-  std::string text;
+  std::string text = {};
   double confidence = 0;  // geometric mean of the probabilities of the chosen tokens, 0..1
   int64_t tokens = 0;
   double seconds = 0;
-  std::string model;
-  std::string device;
-  std::string dtype;
-  std::string file;  // as in the request
-  RgbImage picture;  // the decoded input; not in the JSON form
-  std::vector<std::string> warnings;
+  std::string model = {};
+  std::string device = {};
+  std::string dtype = {};
+  std::string file = {};  // as in the request
+  RgbImage picture = {};  // the decoded input; not in the JSON form
+  std::vector<std::string> warnings = {};
 };
 
 // What an opened model is, for a front end to show and to preset its controls.
 struct ModelDescription {
-  std::string name;
-  std::string folder;
-  std::string model_type;  // config.json's key
+  std::string name = {};
+  std::string folder = {};
+  std::string model_type = {};  // config.json's key
   int64_t parameters_total = 0;
   int64_t parameters_active = 0;  // that one token passes through
-  std::string device;
-  std::string dtype;
+  std::string device = {};
+  std::string dtype = {};
   int64_t picture_width = 0;  // pixels of a generated picture
   int64_t picture_height = 0;
   int64_t default_steps = 0;
   double default_guidance = 0;
   bool can_generate = false;
   bool can_caption = false;
-  std::string example_prompt;  // one that the model understands
+  std::string example_prompt = {};  // one that the model understands
 };
 
 struct Progress {
-  std::string task;  // "load", "generate", "caption"
+  std::string task = {};  // "load", "generate", "caption"
   int64_t done = 0;
   int64_t total = 0;
-  std::optional<RgbImage> preview;  // the predicted clean picture so far; for caption, the decoded input
+  std::optional<RgbImage> preview = {};  // the predicted clean picture so far; for caption, the decoded input
 };
 
 // Called on the thread that made the request, at least once a denoising step and a caption token. False: stop.
@@ -123,10 +125,10 @@ class Session {
 };
 
 struct SessionOptions {
-  std::string model_folder;     // empty: default_model_folder()
-  std::string device = "auto";  // auto | cpu | cuda | cuda:N
-  std::string dtype = "auto";   // auto | float32 | bfloat16
-  int64_t threads = 0;          // 0: as many as the process may use
+  std::string model_folder = {};  // empty: default_model_folder()
+  std::string device = "auto";    // auto | cpu | cuda | cuda:N
+  std::string dtype = "auto";     // auto | float32 | bfloat16
+  int64_t threads = 0;            // 0: as many as the process may use
 };
 
 // Throws DataError (folder), DeviceError, MemoryError.
@@ -156,7 +158,7 @@ std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, 
 Request request_from_json(std::string_view text);
 
 struct SaveOptions {
-  std::string file;
+  std::string file = {};
   bool overwrite = false;
 };
 // PNG with a `parameters` text for other programs and our own versioned iTXt `polyphony`; no time and no path in it.
@@ -169,9 +171,10 @@ GenerateRequest request_from_picture(const std::string& file);
 // An error as every front end shows it.
 struct ErrorReport {
   ExitCode exit_code = ExitCode::failure;
-  std::string code;     // "usage", "config", "data", "shape", "device", "memory", "non_finite", "cancelled", "failure"
-  std::string message;  // what()
-  std::string hint;     // what to try; may be empty
+  std::string code =
+      {};  // "usage", "config", "data", "shape", "device", "memory", "non_finite", "cancelled", "failure"
+  std::string message = {};  // what()
+  std::string hint = {};     // what to try; may be empty
 };
 ErrorReport report_error(const std::exception_ptr& error);
 

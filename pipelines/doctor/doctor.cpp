@@ -24,7 +24,7 @@ Finding check_torch(const DeviceReport& report) {
 }
 
 Finding check_cpu(const DeviceReport& report) {
-  const auto level = report.cpu_capability + (at::cpu::is_amx_tile_supported() ? ", AMX" : "");
+  const std::string level = report.cpu_capability + (at::cpu::init_amx() ? ", AMX" : "");
   if (report.cpu_capability != "DEFAULT") return {Verdict::ok, "cpu", level, ""};
   return {Verdict::warn, "cpu", "no AVX2: slow", "use a processor with AVX2 or a GPU"};
 }

@@ -11,12 +11,12 @@
 namespace polyphony::pipelines {
 
 struct EvalOptions {
-  SessionOptions session;
-  int64_t count = 60;              // scenes, each with a held-out combination
-  uint64_t seed = 0;               // of the scenes
-  std::optional<int64_t> steps;    // left out: the model's shipped setting
-  std::optional<double> guidance;  // left out: the model's shipped setting
-  std::string samples;             // folder for the pictures and prompts; empty: none are written
+  SessionOptions session = {};
+  int64_t count = 60;                   // scenes, each with a held-out combination
+  uint64_t seed = 0;                    // of the scenes
+  std::optional<int64_t> steps = {};    // left out: the model's shipped setting
+  std::optional<double> guidance = {};  // left out: the model's shipped setting
+  std::string samples = {};             // folder for the pictures and prompts; empty: none are written
 };
 
 struct EvalReport {
@@ -29,12 +29,12 @@ struct EvalReport {
   double seconds = 0;
   double seconds_generate = 0;
   double seconds_caption = 0;
-  std::string model;
-  std::string device;
-  std::string dtype;
+  std::string model = {};
+  std::string device = {};
+  std::string dtype = {};
   int64_t steps = 0;
   double guidance = 0;
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = {};
 };
 
 // Nothing if on_progress stopped it. Throws as open_session does.

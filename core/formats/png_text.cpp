@@ -160,7 +160,8 @@ std::string make_text_chunk(const PngText& text) {
   check<Error>(is_utf8(text.text) && text.text.find('\0') == std::string::npos && text.text.size() < kMaxChunkBytes / 2,
                "[insert_png_text] keyword '", printable(text.keyword), "': expected text in UTF-8 without NUL");
   const std::string head = *keyword + '\0';
-  if (const auto latin1 = utf8_to_latin1(text.text)) return make_chunk("tEXt", head + *latin1);
+  const auto latin1 = text.international ? std::nullopt : utf8_to_latin1(text.text);
+  if (latin1) return make_chunk("tEXt", head + *latin1);
   // Not compressed, no language, no translated keyword.
   return make_chunk("iTXt", head + std::string(4, '\0') + text.text);
 }

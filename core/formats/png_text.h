@@ -14,8 +14,9 @@
 namespace polyphony::formats {
 
 struct PngText {
-  std::string keyword;  // UTF-8 here; Latin-1 on disk
-  std::string text;     // UTF-8
+  std::string keyword;         // UTF-8 here; Latin-1 on disk
+  std::string text;            // UTF-8
+  bool international = false;  // written as iTXt even where Latin-1 is enough
 };
 
 struct PngTextLimits {
@@ -37,9 +38,9 @@ PngTexts read_png_text(std::span<const std::byte> png, std::string_view where = 
                        const PngTextLimits& limits = {});
 PngTexts read_png_text(const std::filesystem::path& path, const PngTextLimits& limits = {});
 
-// The same picture with these texts right after IHDR, as tEXt where Latin-1 is enough and as iTXt otherwise. Text
-// chunks with the same keywords are replaced, all other chunks stay as they are.
-// Throws DataError when `png` is no PNG file; Error for a keyword or text that PNG cannot hold.
+// The same picture with these texts right after IHDR, as tEXt where Latin-1 is enough and as iTXt otherwise or if asked
+// for. Text chunks with the same keywords are replaced, all other chunks stay as they are. Throws DataError when `png`
+// is no PNG file; Error for a keyword or text that PNG cannot hold.
 std::string insert_png_text(std::span<const std::byte> png, std::span<const PngText> texts);
 
 }  // namespace polyphony::formats

@@ -60,8 +60,9 @@ std::string common_text(const Picture& picture) {
 
 std::string encode_picture(const Picture& picture) {
   const auto png = encode_pixels(picture.image);
-  const std::vector<formats::PngText> texts{{.keyword = kCommonKeyword, .text = common_text(picture)},
-                                            {.keyword = kOurKeyword, .text = picture.parameters_json}};
+  const std::vector<formats::PngText> texts{
+      {.keyword = kCommonKeyword, .text = common_text(picture)},
+      {.keyword = kOurKeyword, .text = picture.parameters_json, .international = true}};
   return formats::insert_png_text(as_byte_span(png), texts);
 }
 

@@ -31,6 +31,12 @@ TEST_F(PictureFile, CarriesItsRequestAndTheTextThatOtherProgramsRead) {
             "a red circle, large\nSteps: 20, CFG scale: 2.5, Seed: 7, Size: 16x16, Model: \"scenes: a, b\"");
 }
 
+TEST_F(PictureFile, KeepsItsRequestInAChunkOfItsOwnKind) {
+  const auto bytes = encode_picture(sample());
+  EXPECT_NE(bytes.find("tEXtparameters"), std::string::npos);
+  EXPECT_NE(bytes.find("iTXtpolyphony"), std::string::npos);
+}
+
 TEST_F(PictureFile, HasTheSameBytesForTheSamePicture) { EXPECT_EQ(encode_picture(sample()), encode_picture(sample())); }
 
 TEST_F(PictureFile, IsNotReplacedUnlessAskedFor) {

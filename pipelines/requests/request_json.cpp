@@ -50,6 +50,7 @@ void check_range(const char* field, T value, T low, T high) {
 
 void check_request(const GenerateRequest& request) {
   check<UsageError>(is_utf8(request.prompt), "[prompt] expected UTF-8, got '", printable(request.prompt, 60), "'");
+  check<UsageError>(request.prompt.find('\0') == std::string::npos, "[prompt] expected text without NUL characters");
   check<UsageError>(request.prompt.size() <= kMaxPromptBytes, "[prompt] expected at most ", kMaxPromptBytes,
                     " bytes, got ", request.prompt.size());
   check<UsageError>(!trim(request.prompt).empty(), "[prompt] expected some words, got none");

@@ -124,7 +124,7 @@ void CaptionView::openDialog() {
 }
 
 void CaptionView::paste() {
-  if (const auto* data = QApplication::clipboard()->mimeData()) picture_->take(data);
+  if (const auto* content = QApplication::clipboard()->mimeData()) picture_->take(content);
 }
 
 void CaptionView::copyCaption() {

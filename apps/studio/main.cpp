@@ -2,6 +2,7 @@
 // polyphony-studio: the window, opened on a real session.
 #include <QApplication>
 #include <QCommandLineParser>
+#include <QFile>
 #include <QTextStream>
 
 #include "core/error.h"

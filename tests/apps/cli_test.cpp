@@ -96,6 +96,8 @@ Case generate(const char* name, std::vector<std::string> more, const char* says)
   return {name, words, 2, "", says};
 }
 
+std::string case_name(const ::testing::TestParamInfo<Case>& test) { return test.param.name; }
+
 INSTANTIATE_TEST_SUITE_P(
     Words, CommandLine,
     ::testing::Values(Case{"NoWords", {}, 2, "", "subcommand"},
@@ -113,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"HelpOfNothing", {"help", "batsh"}, 2, "", "did you mean 'batch'"},
                       Case{"VersionOfACommand", {"train", "--version"}, 0, "polyphony ", ""},
                       Case{"CompletionOfAnUnknownShell", {"completion", "tcsh"}, 2, "", "one of bash"}),
-    [](const auto& info) { return info.param.name; });
+    case_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Values, CommandLine,
@@ -146,7 +148,7 @@ INSTANTIATE_TEST_SUITE_P(
              2,
              "",
              "one picture"}),
-    [](const auto& info) { return info.param.name; });
+    case_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Files, CommandLine,
@@ -202,7 +204,7 @@ INSTANTIATE_TEST_SUITE_P(
              3,
              "",
              "'image' is missing"}),
-    [](const auto& info) { return info.param.name; });
+    case_name);
 
 TEST(CommandLineJson, IsOneDocumentAlsoForAnError) {
   const std::vector<std::vector<std::string>> failures = {
@@ -271,8 +273,8 @@ TEST(Completion, IsBashAndKnowsEveryFlagOfTheHelp) {
     for (size_t at = help.find("--"); at != std::string::npos; at = help.find("--", at + 2)) {
       const auto end = help.find_first_not_of("abcdefghijklmnopqrstuvwxyz-", at);
       const auto flag = help.substr(at, end - at);
-      if (flag.size() > 2 && at < help.find("Examples:"))
-        EXPECT_NE(flags.find(flag), std::string::npos) << command << " " << flag;
+      const bool is_flag = flag.size() > 2 && at < help.find("Examples:");
+      EXPECT_TRUE(!is_flag || flags.find(flag) != std::string::npos) << command << " " << flag;
     }
   }
   const auto offered =

@@ -124,7 +124,7 @@ void CaptionView::openDialog() {
 }
 
 void CaptionView::paste() {
-  if (const auto* content = QApplication::clipboard()->mimeData()) picture_->take(content);
+  if (const auto* mime = QApplication::clipboard()->mimeData()) picture_->take(mime);
 }
 
 void CaptionView::copyCaption() {

@@ -86,8 +86,8 @@ void PictureView::dropEvent(QDropEvent* event) {
   take(event->mimeData());
 }
 
-void PictureView::take(const QMimeData* content) {
-  for (const auto& url : content->urls()) {
+void PictureView::take(const QMimeData* mime) {
+  for (const auto& url : mime->urls()) {
     if (!url.isLocalFile()) continue;
     const QFileInfo file(url.toLocalFile());
     if (file.isDir()) return Q_EMIT dropRefused(tr("%1 is a folder, not a picture").arg(file.fileName()));
@@ -95,12 +95,11 @@ void PictureView::take(const QMimeData* content) {
     if (file.size() == 0) return Q_EMIT dropRefused(tr("%1 is empty").arg(file.fileName()));
     return Q_EMIT fileDropped(file.absoluteFilePath());
   }
-  if (content->hasImage()) {
-    const auto image = qvariant_cast<QImage>(content->imageData());
+  if (mime->hasImage()) {
+    const auto image = qvariant_cast<QImage>(mime->imageData());
     if (!image.isNull()) return Q_EMIT imageDropped(image);
   }
-  Q_EMIT dropRefused(content->hasUrls() ? tr("only files on this computer can be opened")
-                                        : tr("that holds no picture"));
+  Q_EMIT dropRefused(mime->hasUrls() ? tr("only files on this computer can be opened") : tr("that holds no picture"));
 }
 
 }  // namespace polyphony::gui

@@ -19,7 +19,7 @@ class PictureView : public QWidget {
   void setBadge(const QString& badge);
   QSize sizeHint() const override { return {520, 520}; }
   // Reads what was dropped or pasted: a local file, or pixels; else says why not.
-  void take(const QMimeData* content);
+  void take(const QMimeData* mime);
 
  Q_SIGNALS:
   void fileDropped(const QString& file);

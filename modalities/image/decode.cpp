@@ -3,10 +3,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <limits>
 #include <opencv2/imgcodecs.hpp>
 
+#include "core/base/files.h"
 #include "core/check.h"
-#include "modalities/image/file_bytes.h"
 #include "modalities/image/orientation.h"
 
 namespace polyphony::image {
@@ -32,10 +34,6 @@ cv::Mat decode_pixels(Bytes bytes) {
   check<DataError>(pixels.depth() == CV_8U || pixels.depth() == CV_16U,
                    "[image] expected 8 or 16 bits a sample, got another sample type");
   return pixels;
-}
-
-cv::Mat decode_pixels(std::string_view file) {
-  return decode_pixels(Bytes(reinterpret_cast<const std::byte*>(file.data()), file.size()));
 }
 
 uint8_t to_8_bits(uint8_t value) { return value; }
@@ -77,11 +75,13 @@ at::Tensor decode_still(const cv::Mat& pixels, const ImageHeader& header) {
 }
 
 at::Tensor decode_format(Bytes bytes, const ImageHeader& header) {
-  if (header.format == ImageFormat::png) return decode_still(decode_pixels(formats::strip_png(bytes)), header);
-  if (header.format == ImageFormat::tiff) return decode_still(decode_pixels(formats::upright_tiff(bytes)), header);
+  if (header.format == ImageFormat::png)
+    return decode_still(decode_pixels(as_byte_span(formats::strip_png(bytes))), header);
+  if (header.format == ImageFormat::tiff)
+    return decode_still(decode_pixels(as_byte_span(formats::upright_tiff(bytes))), header);
   if (header.format == ImageFormat::webp && header.several_frames) {
     const auto frame = formats::first_webp_frame(bytes);
-    return paste_on_white(decode_pixels(frame.file), header, frame.y, frame.x);
+    return paste_on_white(decode_pixels(as_byte_span(frame.file)), header, frame.y, frame.x);
   }
   return decode_still(decode_pixels(bytes), header);
 }
@@ -97,8 +97,8 @@ void add_notes(const ImageHeader& header, std::vector<std::string>* notes) {
 }  // namespace
 
 at::Tensor decode_image(Bytes bytes, const DecodeLimits& limits, std::vector<std::string>* notes) {
-  check<DataError>(bytes.size() <= limits.max_file_bytes, "[image] expected at most ", limits.max_file_bytes,
-                   " bytes, got ", bytes.size());
+  const size_t max_bytes = std::min<size_t>(limits.max_file_bytes, std::numeric_limits<int>::max());
+  check<DataError>(bytes.size() <= max_bytes, "[image] expected at most ", max_bytes, " bytes, got ", bytes.size());
   const ImageHeader header = formats::parse_image_header(bytes, limits.size);
   at::Tensor image_YXC = apply_orientation(decode_format(bytes, header), header.orientation);
   add_notes(header, notes);
@@ -106,11 +106,13 @@ at::Tensor decode_image(Bytes bytes, const DecodeLimits& limits, std::vector<std
 }
 
 at::Tensor load_image(const std::filesystem::path& path, const DecodeLimits& limits, std::vector<std::string>* notes) {
-  const std::string bytes = read_local_file(path, limits.max_file_bytes);
+  check<DataError>(path.string().find("://") == std::string::npos,
+                   "[image] expected a local file, got an address: ", printable(path.string()));
+  const std::string bytes = read_file(path, limits.max_file_bytes);
   try {
-    return decode_image(std::as_bytes(std::span(bytes)), limits, notes);
+    return decode_image(as_byte_span(bytes), limits, notes);
   } catch (const DataError& e) {
-    fail<DataError>(e.what(), " (file ", path.string(), ")");
+    fail<DataError>(e.what(), " (file ", printable(path.string()), ")");
   }
 }
 

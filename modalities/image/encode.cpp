@@ -5,8 +5,8 @@
 
 #include <opencv2/imgcodecs.hpp>
 
+#include "core/base/files.h"
 #include "core/check.h"
-#include "modalities/image/file_bytes.h"
 
 namespace polyphony::image {
 
@@ -41,7 +41,7 @@ std::string encode_png(const at::Tensor& image_YXC) {
 }
 
 void write_png(const std::filesystem::path& path, const at::Tensor& image_YXC) {
-  write_local_file(path, encode_png(image_YXC));
+  write_file_atomic(path, encode_png(image_YXC));
 }
 
 at::Tensor to_bytes(const at::Tensor& pixels_CYX) {

@@ -13,7 +13,7 @@ namespace polyphony::image {
 std::string encode_png(const at::Tensor& image_YXC);
 
 // Writes encode_png's bytes beside the target and renames, so that no reader ever sees half a file.
-// Throws: ShapeError; DataError if the file cannot be written.
+// Throws: ShapeError; Error with the system's reason if the file cannot be written.
 void write_png(const std::filesystem::path& path, const at::Tensor& image_YXC);
 
 // f32 (3, Y, X) in [-1, 1] -> u8 (Y, X, 3): round((v + 1) * 127.5), clamped.

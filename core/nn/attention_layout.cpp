@@ -55,7 +55,7 @@ AttentionLayout make_attention_layout(const TokenSequence& sequence) {
   const at::Tensor present_BS = padded(at::ones_like(sequence.span_T, at::kBool), false, layout);
   const at::Tensor seen_BSS = span_BS.unsqueeze(1) <= span_BS.unsqueeze(2);
   const at::Tensor self_SS = at::eye(S, seen_BSS.options());
-  const at::Tensor mask_BSS = (seen_BSS & present_BS.unsqueeze(1)) | self_SS;
+  const at::Tensor mask_BSS = (seen_BSS & present_BS.unsqueeze(1) & present_BS.unsqueeze(2)) | self_SS;
   if (has_padding || !mask_BSS.all().item<bool>()) layout.mask_B1SS = mask_BSS.unsqueeze(1);
   return layout;
 }

@@ -4,10 +4,15 @@
 #include <ATen/Parallel.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <omp.h>
+
 #include <atomic>
 #include <exception>
 
 namespace polyphony::ops {
+
+// Rows that at::parallel_for hands to a thread at least, where a row is little work.
+inline constexpr int64_t kRowsPerChunk = 64;
 
 // Lets at:: calls go straight to their kernels: worker threads do not inherit the caller's grad and autocast modes.
 class KernelsOnly {
@@ -33,6 +38,7 @@ void for_each_task(int64_t num_tasks, const Task& task) {
   {
     KernelsOnly guard;
     c10::ParallelGuard in_region(true);
+    omp_set_num_threads(1);  // of this task only: oneDNN plans sums by the threads it might have, not by those it has
     try {
       for (int64_t i = next++; i < num_tasks; i = next++) task(i);
     } catch (...) {

@@ -10,27 +10,18 @@
 #include "core/check.h"
 #include "core/ops/combine_rows/combine_rows_sum.h"
 #include "core/ops/cuda_elements.h"
+#include "core/ops/cuda_types.h"
+#include "core/ops/parallel.h"
 
 namespace polyphony::ops {
 namespace {
-
-constexpr int64_t kRowsPerTask = 64;
-
-// Calls body(T{}) for the two types that have CUDA kernels.
-template <class Body>
-void with_cuda_type(const at::Tensor& t, const Body& body) {
-  const c10::DeviceGuard guard(t.device());
-  if (t.scalar_type() == at::kFloat) return body(float{});
-  check<DeviceError>(t.scalar_type() == at::kBFloat16, "[ops] on a GPU expected f32 or bf16, got ", t.scalar_type());
-  body(c10::BFloat16{});
-}
 
 void gather_rows_cpu(const at::Tensor& x_TD, const at::Tensor& token_R, const at::Tensor& out_RD) {
   const auto row_bytes = static_cast<size_t>(x_TD.size(1)) * x_TD.element_size();
   const auto* x = static_cast<const char*>(x_TD.const_data_ptr());
   auto* out = static_cast<char*>(out_RD.mutable_data_ptr());
   const int64_t* token = token_R.const_data_ptr<int64_t>();
-  at::parallel_for(0, token_R.size(0), kRowsPerTask, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, token_R.size(0), kRowsPerChunk, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r)
       std::memcpy(out + static_cast<size_t>(r) * row_bytes, x + static_cast<size_t>(token[r]) * row_bytes, row_bytes);
   });
@@ -46,7 +37,7 @@ void sum_rows_cpu(const at::Tensor& y_RD, const at::Tensor& weight_R, const Disp
   const int64_t* slot = plan.slot_R.const_data_ptr<int64_t>();
   const int64_t* begin = plan.token_offset_T1.const_data_ptr<int64_t>();
   T* out = out_TD.mutable_data_ptr<T>();
-  at::parallel_for(0, plan.num_tokens, kRowsPerTask, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, plan.num_tokens, kRowsPerChunk, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t)
       sum_rows<T>({.y = y,
                    .slot = slot + begin[t],

@@ -7,14 +7,13 @@
 
 #include "core/check.h"
 #include "core/ops/cuda_elements.h"
+#include "core/ops/cuda_types.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/parallel.h"
 
 namespace polyphony::ops {
 namespace {
-
-constexpr int64_t kRowsPerTask = 64;
 
 template <class T>
 at::Tensor forward_cpu(const at::Tensor& h_R2F, Activation activation) {
@@ -23,7 +22,7 @@ at::Tensor forward_cpu(const at::Tensor& h_R2F, Activation activation) {
   const at::Tensor a_RF = at::empty({R, F}, h_R2F.options());
   const T* h = h_R2F.const_data_ptr<T>();
   T* a = a_RF.mutable_data_ptr<T>();
-  at::parallel_for(0, R, kRowsPerTask, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, R, kRowsPerChunk, [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) gated_activation_row(h + r * 2 * F, a + r * F, F, activation);
   });
   return a_RF;
@@ -36,22 +35,12 @@ at::Tensor backward_cpu(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activa
   const T* h = h_R2F.const_data_ptr<T>();
   const T* da = da_RF.const_data_ptr<T>();
   T* dh = dh_R2F.mutable_data_ptr<T>();
-  at::parallel_for(0, h_R2F.size(0), kRowsPerTask, [&](int64_t first, int64_t last) {
+  at::parallel_for(0, h_R2F.size(0), kRowsPerChunk, [&](int64_t first, int64_t last) {
     std::vector<T> weighted_a(static_cast<size_t>(F));
     for (int64_t r = first; r < last; ++r)
       gated_activation_row_backward<T>(h + r * 2 * F, da + r * F, 1, dh + r * 2 * F, weighted_a.data(), F, activation);
   });
   return dh_R2F;
-}
-
-// Calls body(T{}) for the two types that have CUDA kernels.
-template <class Body>
-void with_cuda_type(const at::Tensor& t, const Body& body) {
-  const c10::DeviceGuard guard(t.device());
-  if (t.scalar_type() == at::kFloat) return body(float{});
-  check<DeviceError>(t.scalar_type() == at::kBFloat16, "[gated_activation] on a GPU expected f32 or bf16, got ",
-                     t.scalar_type());
-  body(c10::BFloat16{});
 }
 
 at::Tensor run_forward(const at::Tensor& h_R2F, Activation activation) {

@@ -29,6 +29,7 @@ using Bf16 = c10::BFloat16;
 }
 [[gnu::always_inline]] inline double fast_exp(double x) { return std::exp(x); }
 
+// 1 - s is e * s below, which keeps its digits where s is near 1.
 // Both activations are g * sigmoid(q(g)): silu with q = g, tanh-gelu with q = 2 sqrt(2/pi) (g + 0.044715 g^3).
 constexpr double kGelu = 1.5957691216057308;
 constexpr double kGeluCube = 0.044715;
@@ -63,10 +64,11 @@ template <Activation A, class T>
     const auto g = load(h[f]);
     const auto u = load(h[F + f]);
     const auto d = load(da[f]);
-    const auto s = 1 / (1 + fast_exp(-argument<A>(g)));
+    const auto e = fast_exp(-argument<A>(g));
+    const auto s = 1 / (1 + e);
     const auto a = g * s * u;
     dot += d * a;
-    store(dh + f, weight * d * u * (s + g * s * (1 - s) * argument_slope<A>(g)));
+    store(dh + f, weight * d * u * (s + g * s * (e * s) * argument_slope<A>(g)));
     store(dh + F + f, weight * d * g * s);
     store(weighted_a + f, weight * a);
   }

@@ -80,8 +80,11 @@ at::Tensor composed(const ExpertsInput& in) {
 
 struct MoeExperts : torch::autograd::Function<MoeExperts> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_N,
-                            const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const at::Tensor& shared_w13_2FD,
-                            const at::Tensor& shared_w2_DF, const DispatchPlan& plan, Activation activation) {
+                            const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF,
+                            const std::optional<at::Tensor>& shared_w13, const std::optional<at::Tensor>& shared_w2,
+                            const DispatchPlan& plan, Activation activation) {
+    const at::Tensor shared_w13_2FD = shared_w13.value_or(at::Tensor());
+    const at::Tensor shared_w2_DF = shared_w2.value_or(at::Tensor());
     const ExpertsInput in =
         input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation);
     ExpertsOutput out = moe_experts_forward_cpu(in);
@@ -136,9 +139,10 @@ at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const a
                                           .activation = activation});
   check_input(in);
   if (!in.x_TD.is_cpu()) return composed(in);
+  using Maybe = std::optional<at::Tensor>;  // autograd takes no undefined tensors as inputs
   return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
-                           in.w2_EDF.contiguous(), in.shared ? in.shared->w13_2FD.contiguous() : at::Tensor(),
-                           in.shared ? in.shared->w2_DF.contiguous() : at::Tensor(), plan, activation);
+                           in.w2_EDF.contiguous(), in.shared ? Maybe(in.shared->w13_2FD.contiguous()) : Maybe(),
+                           in.shared ? Maybe(in.shared->w2_DF.contiguous()) : Maybe(), plan, activation);
 }
 
 }  // namespace polyphony::ops

@@ -33,6 +33,7 @@ struct Spoil {
   double blur_sigma = 0.0;    // pixels
   double noise_sigma = 0.0;   // 0..255
   double colour_shift = 0.0;  // largest offset of a channel, 0..255
+  bool operator==(const Spoil&) const = default;
 };
 
 // Gaussian blur across rows or columns; edges repeat.
@@ -81,7 +82,8 @@ Rights judge(int count, const Spoil& spoil) {
   for (int i = 0; i < count; ++i) {
     const auto example = stream[static_cast<uint64_t>(i)];
     Rng rng(1, static_cast<uint64_t>(i));
-    const auto right = compare(detect_scene(spoilt(example.rgb, spoil, rng)), example.scene);
+    const auto picture = spoil == Spoil{} ? example.rgb : spoilt(example.rgb, spoil, rng);
+    const auto right = compare(detect_scene(picture), example.scene);
     rights.objects += right.objects_right ? 1 : 0;
     rights.sizes += right.size_right ? 1 : 0;
     rights.backgrounds += right.background_right ? 1 : 0;
@@ -123,16 +125,16 @@ TEST(DetectScene, KnowsEveryShapeSizeColourAndBackgroundTogether) {
 TEST(DetectScene, BearsMildBlurNoiseAndColourShifts) {
   for (const Spoil& spoil : {Spoil{.blur_sigma = 0.7}, Spoil{.noise_sigma = 6.0}, Spoil{.colour_shift = 12.0},
                              Spoil{.blur_sigma = 0.7, .noise_sigma = 6.0, .colour_shift = 12.0}}) {
-    const auto rights = judge(150, spoil);
-    EXPECT_GE(rights.objects, 148);
-    EXPECT_GE(rights.sizes, 148);
-    EXPECT_GE(rights.backgrounds, 148);
+    const auto rights = judge(60, spoil);
+    EXPECT_GE(rights.objects, 59);
+    EXPECT_GE(rights.sizes, 59);
+    EXPECT_GE(rights.backgrounds, 59);
   }
 }
 
 TEST(DetectScene, BearsStrongerBlurAndNoiseMostly) {
-  EXPECT_GE(judge(100, {.blur_sigma = 1.2, .noise_sigma = 6.0, .colour_shift = 12.0}).objects, 95);
-  EXPECT_GE(judge(100, {.blur_sigma = 0.7, .noise_sigma = 16.0, .colour_shift = 20.0}).objects, 95);
+  EXPECT_GE(judge(40, {.blur_sigma = 1.2, .noise_sigma = 6.0, .colour_shift = 12.0}).objects, 38);
+  EXPECT_GE(judge(40, {.blur_sigma = 0.7, .noise_sigma = 16.0, .colour_shift = 20.0}).objects, 38);
 }
 
 TEST(DetectScene, SeesNothingInAnEmptyPicture) {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <iostream>
 #include <numeric>
 
@@ -84,13 +84,13 @@ TEST(RenderScene, IsFastEnoughToDrawWhileTraining) {
   for (auto& scene : scenes) scene = random_scene(rng, Split::any);
   std::vector<uint8_t> rgb(kImageBytes);
   render_scene(scenes.front(), rgb);  // makes the masks
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = std::clock();    // processor time: other programs do not count
   for (int round = 0; round < 10; ++round) {
     for (const auto& scene : scenes) render_scene(scene, rgb);
   }
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   std::cout << "render_scene: " << 10.0 * static_cast<double>(scenes.size()) / seconds << " pictures/s\n";
-  EXPECT_LT(seconds, 5.0);  // far above what is expected, so that a busy machine does not fail the test
+  EXPECT_LT(seconds, 5.0);  // far above what is expected: sanitizers and debug builds run this too
 }
 
 }  // namespace

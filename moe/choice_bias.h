@@ -9,7 +9,7 @@ namespace polyphony::moe {
 
 struct ChoiceBiasOptions {
   double rate = 0.001;               // gamma
-  std::vector<int64_t> group_sizes;  // experts are compared within their group; empty: one group of all
+  std::vector<int64_t> group_sizes = {};  // experts are compared within their group; empty: one group of all
 };
 
 // bias_e += rate * sign(mean load - load_e), in place and without gradient. load_E: rows that each expert got, of all

@@ -18,13 +18,13 @@ namespace polyphony::moe {
 
 // A recipe's [moe] table. Any router goes with any expert kind; there is no class per combination.
 struct MoEConfig {
-  RouterConfig router;               // num_experts follows from the groups where there are groups
-  ExpertBankConfig experts;          // model_dim and num_experts follow from the router
-  int64_t shared_hidden = 0;         // width of the shared expert; 0: none
-  std::vector<ExpertGroup> groups;   // who may use which experts; empty: everyone uses all of router.num_experts
-  std::vector<Modality> modalities;  // that the model will see: each must reach an expert
+  RouterConfig router;                    // num_experts follows from the groups where there are groups
+  ExpertBankConfig experts;               // model_dim and num_experts follow from the router
+  int64_t shared_hidden = 0;              // width of the shared expert; 0: none
+  std::vector<ExpertGroup> groups = {};   // who may use which experts; empty: everyone uses all of router.num_experts
+  std::vector<Modality> modalities = {};  // that the model will see: each must reach an expert
 
-  // Reads `[moe]`; docs/recipes.md lists the keys. Throws ConfigError.
+  // Reads `[moe]`; moe_config.cpp lists the keys. Throws ConfigError.
   static MoEConfig from(const Section& section, int64_t model_dim);
 };
 

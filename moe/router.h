@@ -28,11 +28,12 @@ struct RouterConfig {
   int64_t model_dim = 0;              // D
   int64_t num_experts = 0;            // E
   int64_t experts_per_token = 2;      // K
-  std::string score = "softmax";      // softmax | sigmoid | raw (logits)
+  std::string score = "softmax";      // softmax | sigmoid | raw (choose by the logits)
   std::string weight_from = "score";  // score | softmax_selected | sigmoid_logit
   std::string normalise = "sum";      // none | sum (divide by the sum of the chosen) | sum_eps (1e-20) | clamp (1e-12)
   double scale = 1.0;                 // multiplies the weights at the end
   bool choice_bias = false;           // a buffer added to the scores for choosing only
+  bool gate_per_modality = false;     // topk: a gate of its own for each modality over the same experts
   int64_t num_groups = 1;             // group-limited choice: experts in equal groups,
   int64_t groups_per_token = 1;       // of which this many stay
   std::string group_score = "max";    // max | sum_top2
@@ -41,7 +42,7 @@ struct RouterConfig {
   int64_t num_null = 0;               // Z
   double capacity_factor = 1.0;       // expert choice
   int64_t state_dim = 128;            // recurrent router
-  int64_t num_layers = 1;             // how many layers share the recurrent cell
+  std::string recurrence = "carry";   // recurrent: carry | detach (no gradient between layers) | reset (no memory)
   uint64_t hash_seed = 0;             // hash router
 };
 

@@ -16,7 +16,7 @@ enum class LoadUnit : uint8_t {
 };
 
 struct LoadBalanceOptions {
-  BalanceScope scope;
+  BalanceScope scope = {};
   LoadUnit unit = LoadUnit::row;
 };
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/check.h"
 
@@ -23,6 +24,15 @@ at::Tensor gate_logits(const at::Tensor& x_TD, const at::Tensor& weight_ED) {
   return at::linear(x_TD.to(at::kFloat), weight_ED.to(at::kFloat));
 }
 
+at::Tensor gate_logits_by_modality(const at::Tensor& x_TD, const at::Tensor& modality_T, const at::Tensor& weight_MED) {
+  auto logits_TE = at::zeros({x_TD.size(0), weight_MED.size(1)}, x_TD.options().dtype(at::kFloat));
+  for (int64_t m = 0; m < weight_MED.size(0); ++m) {
+    const auto rows_R = (modality_T == m).nonzero().flatten();
+    logits_TE = logits_TE.index_copy(0, rows_R, gate_logits(x_TD.index_select(0, rows_R), weight_MED.select(0, m)));
+  }
+  return logits_TE;
+}
+
 at::Tensor with_jitter(const RoutingContext& context, double jitter) {
   if (jitter == 0.0 || !context.training) return context.x_TD;
   const auto noise_TD = at::empty_like(context.x_TD, at::kFloat).uniform_(1 - jitter, 1 + jitter, context.generator);
@@ -30,13 +40,21 @@ at::Tensor with_jitter(const RoutingContext& context, double jitter) {
 }
 
 at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score) {
-  if (score == "softmax") return logits_TE.softmax(-1);
-  if (score == "sigmoid") return logits_TE.sigmoid();
-  return logits_TE;
+  return score == "sigmoid" ? logits_TE.sigmoid() : logits_TE.softmax(-1);
+}
+
+at::Tensor choice_scores(const Routing& routing) {
+  return routing.score_TE.detach().masked_fill(routing.logits_TE.isneginf(), -std::numeric_limits<float>::infinity());
 }
 
 at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K) {
   return std::get<1>(choice_TE.detach().sort(/*stable=*/true, /*dim=*/-1, /*descending=*/true)).narrow(1, 0, K);
+}
+
+Chosen choose_top(const at::Tensor& choice_TE, int64_t K) {
+  auto expert_TK = top_indices(choice_TE, K);
+  auto keep_TK = ~choice_TE.gather(1, expert_TK).isneginf();
+  return {.expert_TK = std::move(expert_TK), .keep_TK = std::move(keep_TK)};
 }
 
 int64_t rank_of(const RoutingContext& context, const RouterConfig& config) {
@@ -64,7 +82,18 @@ void check_one_of(const std::string& value, const std::vector<std::string>& allo
   fail<ConfigError>("[moe] ", key, " must be ", names, ", got '", value, "'");
 }
 
-void set_rows(Routing& routing, const at::Tensor& expert_TK, const at::Tensor& weight_TK, const at::Tensor& keep_TK) {
+void refuse_topk_settings(const RouterConfig& c) {
+  check<ConfigError>(!c.choice_bias && c.num_groups == 1 && !c.gate_per_modality, "[moe] router '", c.name,
+                     "' takes no choice_bias, n_group or gate_per_modality; router 'topk' does");
+}
+
+void refuse_null_experts(const RouterConfig& c) {
+  check<ConfigError>(c.num_null == 0, "[moe] router '", c.name, "' has no null experts, got num_null ", c.num_null,
+                     "; router 'null_experts' has");
+}
+
+void set_rows(Routing& routing, const Chosen& chosen, const at::Tensor& weight_TK) {
+  const auto& [expert_TK, keep_TK] = chosen;
   const int64_t T = expert_TK.size(0), K = expert_TK.size(1);
   const auto token_TK = at::arange(T, expert_TK.options()).unsqueeze(1).expand({T, K});
   if (keep_TK.all().item<bool>()) {

@@ -16,15 +16,31 @@ at::Tensor gate_weight(int64_t rows, int64_t columns);
 // x_TD weight_ED^T in f32 whatever the inputs are, also under autocast: bf16 logits tie and change the choice.
 at::Tensor gate_logits(const at::Tensor& x_TD, const at::Tensor& weight_ED);
 
+// The same with the gate that belongs to each token's modality. weight_MED: f32 (M, E, D).
+at::Tensor gate_logits_by_modality(const at::Tensor& x_TD, const at::Tensor& modality_T, const at::Tensor& weight_MED);
+
 // x times U(1 - jitter, 1 + jitter) while training; only the gate sees it. Source: Switch (arXiv:2101.03961), appendix
 // A.
 at::Tensor with_jitter(const RoutingContext& context, double jitter);
 
-// softmax | sigmoid | raw of masked logits. Forbidden experts get 0 (raw: -inf).
+// softmax | sigmoid of masked logits; forbidden experts get 0. raw gives the softmax too: losses want probabilities.
 at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score);
+
+// The scores to choose by, without gradient: -inf where the logits are, so that a forbidden expert never ties with one
+// whose score underflowed.
+at::Tensor choice_scores(const Routing& routing);
 
 // i64 (T, K): the K largest of each row in falling order. Ties go to the lower index, so the choice is deterministic.
 at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K);
+
+// K candidates of each token and which of them count: a token may be allowed fewer than K experts.
+struct Chosen {
+  at::Tensor expert_TK;  // i64
+  at::Tensor keep_TK;    // bool
+};
+
+// The K largest of each row; those at -inf do not count.
+Chosen choose_top(const at::Tensor& choice_TE, int64_t K);
 
 // K of this call: the context's rank override or the configured value. Throws ShapeError if outside [1, num_experts].
 int64_t rank_of(const RoutingContext& context, const RouterConfig& config);
@@ -33,8 +49,11 @@ int64_t rank_of(const RoutingContext& context, const RouterConfig& config);
 void check_router_sizes(const RouterConfig& config);
 void check_one_of(const std::string& value, const std::vector<std::string>& allowed, const char* key);
 
-// Fills token_N, expert_N and weight_N of `routing` from a table of choices, leaving out entries where keep_TK is
-// false.
-void set_rows(Routing& routing, const at::Tensor& expert_TK, const at::Tensor& weight_TK, const at::Tensor& keep_TK);
+// Throw ConfigError if the settings ask a router for what only others have.
+void refuse_topk_settings(const RouterConfig& config);  // choice_bias, num_groups, gate_per_modality
+void refuse_null_experts(const RouterConfig& config);   // num_null
+
+// Fills token_N, expert_N and weight_N of `routing` from the candidates that count.
+void set_rows(Routing& routing, const Chosen& chosen, const at::Tensor& weight_TK);
 
 }  // namespace polyphony::moe

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Top-k router: score, choose K experts, weigh; one class for every published normalisation.
 // Sources: Switch (arXiv:2101.03961), Mixtral (arXiv:2401.04088), DeepSeekMoE (arXiv:2401.06066),
-// DeepSeek-V2 (arXiv:2405.04434) group-limited, DeepSeek-V3 (arXiv:2412.19437) section 2.1.2 sigmoid with choice bias.
+// DeepSeek-V2 (arXiv:2405.04434) group-limited, Ming-Omni (arXiv:2506.09344) a gate per modality, DeepSeek-V3
+// (arXiv:2412.19437) section 2.1.2 sigmoid with choice bias.
 #include <ATen/ATen.h>
 
 #include <limits>
@@ -27,7 +28,10 @@ at::Tensor score_of_groups(const at::Tensor& choice_TE, int64_t num_groups, cons
 class TopKRouter final : public Router {
  public:
   explicit TopKRouter(const RouterConfig& config) : config_(config) {
-    weight_ = register_parameter("weight", gate_weight(config.num_experts, config.model_dim));
+    const int64_t E = config.num_experts, D = config.model_dim;
+    weight_ = register_parameter("weight", config.gate_per_modality
+                                               ? gate_weight(kNumModalities * E, D).reshape({kNumModalities, E, D})
+                                               : gate_weight(E, D));
     if (config.choice_bias) bias_ = register_buffer("e_score_correction_bias", at::zeros({config.num_experts}));
   }
 
@@ -38,23 +42,26 @@ class TopKRouter final : public Router {
   Routing route(const RoutingContext& context) override {
     const auto allowed_TE = allowed_of_token(context);
     Routing routing{.num_tokens = allowed_TE.size(0), .num_experts = config_.num_experts};
-    routing.logits_TE = mask_logits(gate_logits(with_jitter(context, config_.jitter), weight_), allowed_TE);
+    routing.logits_TE = mask_logits(logits_of(context), allowed_TE);
     routing.score_TE = score_of_logits(routing.logits_TE, config_.score);
-    const auto choice_TE = choice_of(routing.score_TE, allowed_TE);
-    const auto expert_TK = top_indices(choice_TE, rank_of(context, config_));
-    const auto weight_TK = weights_of_chosen(routing, expert_TK, config_);
-    set_rows(routing, expert_TK, weight_TK, choice_TE.gather(1, expert_TK) > kMinusInfinity);
+    const auto choice_TE = limited_choice(config_.score == "raw" ? routing.logits_TE.detach() : choice_scores(routing));
+    const auto chosen = choose_top(choice_TE, rank_of(context, config_));
+    set_rows(routing, chosen, weights_of_chosen(routing, chosen, config_));
     return routing;
   }
 
   at::Tensor choice_bias() const override { return bias_; }
 
  private:
-  // What the choice looks at; never the weights: -inf is out of the question.
-  at::Tensor choice_of(const at::Tensor& score_TE, const at::Tensor& allowed_TE) const {
-    auto choice_TE = score_TE.detach();
-    if (bias_.defined()) choice_TE = choice_TE + bias_;
-    choice_TE = choice_TE.masked_fill(~allowed_TE, kMinusInfinity);
+  at::Tensor logits_of(const RoutingContext& context) const {
+    const auto x_TD = with_jitter(context, config_.jitter);
+    return config_.gate_per_modality ? gate_logits_by_modality(x_TD, context.modality_T, weight_)
+                                     : gate_logits(x_TD, weight_);
+  }
+
+  // The scores to choose by after bias and group limit; -inf is out of the question.
+  at::Tensor limited_choice(const at::Tensor& score_TE) const {
+    const auto choice_TE = bias_.defined() ? score_TE + bias_ : score_TE;
     if (config_.num_groups == 1) return choice_TE;
     const auto group_TG = score_of_groups(choice_TE, config_.num_groups, config_.group_score);
     const auto stays_TG =
@@ -87,7 +94,7 @@ std::shared_ptr<Router> make_topk_router(const RouterConfig& config) {
   check_router_sizes(config);
   check_weight_settings(config);
   check_groups(config);
-  check<ConfigError>(config.num_null == 0, "[moe] router 'topk' has no null experts; use router 'null_experts'");
+  refuse_null_experts(config);
   return std::make_shared<TopKRouter>(config);
 }
 

@@ -29,7 +29,7 @@ class UniformRouter final : public Router {
     const auto expert_TK = allowed_first_TE.gather(1, slot_TK.remainder(count_T1.clamp_min(1)));
     const auto keep_TK = at::arange(K, count_T1.options()) < count_T1;
     const auto weight_TK = (1.0 / count_T1.clamp(1, K).to(at::kFloat)).expand({T, K});
-    set_rows(routing, expert_TK, weight_TK, keep_TK);
+    set_rows(routing, {.expert_TK = expert_TK, .keep_TK = keep_TK}, weight_TK);
     return routing;
   }
 
@@ -41,8 +41,8 @@ class UniformRouter final : public Router {
 
 std::shared_ptr<Router> make_uniform_router(const RouterConfig& config) {
   check_router_sizes(config);
-  check<ConfigError>(config.num_null == 0, "[moe] router 'uniform' has no null experts, got num_null ",
-                     config.num_null);
+  refuse_topk_settings(config);
+  refuse_null_experts(config);
   return std::make_shared<UniformRouter>(config);
 }
 

@@ -6,9 +6,10 @@
 #include <limits>
 
 #include "core/check.h"
-#include "moe/routers/selection.h"
 
 namespace polyphony::moe {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 at::Tensor normalise_weights(const at::Tensor& weight_TK, const std::string& normalise) {
   if (normalise == "none") return weight_TK;
@@ -18,10 +19,12 @@ at::Tensor normalise_weights(const at::Tensor& weight_TK, const std::string& nor
   return weight_TK / sum_T1.clamp_min(normalise == "clamp" ? 1e-12 : std::numeric_limits<float>::min());
 }
 
-at::Tensor weights_of_chosen(const Routing& routing, const at::Tensor& expert_TK, const RouterConfig& config) {
-  auto weight_TK = config.weight_from == "score"              ? routing.score_TE.gather(1, expert_TK)
-                   : config.weight_from == "softmax_selected" ? routing.logits_TE.gather(1, expert_TK).softmax(-1)
-                                                              : routing.logits_TE.gather(1, expert_TK).sigmoid();
+at::Tensor weights_of_chosen(const Routing& routing, const Chosen& chosen, const RouterConfig& config) {
+  const auto out_TK = ~chosen.keep_TK;
+  const auto logit_TK = routing.logits_TE.gather(1, chosen.expert_TK).masked_fill(out_TK, kMinusInfinity);
+  auto weight_TK = config.weight_from == "score" ? routing.score_TE.gather(1, chosen.expert_TK).masked_fill(out_TK, 0)
+                   : config.weight_from == "softmax_selected" ? logit_TK.softmax(-1)
+                                                              : logit_TK.sigmoid();
   weight_TK = normalise_weights(weight_TK, config.normalise);
   return config.scale == 1.0 ? weight_TK : weight_TK * config.scale;
 }
@@ -34,9 +37,10 @@ void check_weight_settings(const RouterConfig& c) {
   check_one_of(c.score, {"softmax", "sigmoid", "raw"}, "score");
   check_one_of(c.weight_from, {"score", "softmax_selected", "sigmoid_logit"}, "weight_from");
   check_one_of(c.normalise, {"none", "sum", "sum_eps", "clamp"}, "normalise");
-  check<ConfigError>(c.score != "raw" || c.weight_from != "score",
-                     "[moe] score 'raw' may be negative and cannot be a weight; set weight_from to softmax_selected "
-                     "or sigmoid_logit");
+  check<ConfigError>(
+      c.score != "raw" || c.weight_from != "score",
+      "[moe] score 'raw' chooses by logits, which are no weights; set weight_from to softmax_selected or "
+      "sigmoid_logit");
 }
 
 }  // namespace polyphony::moe

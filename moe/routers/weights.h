@@ -3,13 +3,13 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include "moe/router.h"
+#include "moe/routers/selection.h"
 
 namespace polyphony::moe {
 
-// f32 (T, K): weights of expert_TK by config.weight_from, normalise and scale. Forbidden entries get 0.
+// f32 (T, K): weights of the candidates by config.weight_from, normalise and scale; 0 for those that do not count.
 // Gradients flow into routing.logits_TE and routing.score_TE.
-at::Tensor weights_of_chosen(const Routing& routing, const at::Tensor& expert_TK, const RouterConfig& config);
+at::Tensor weights_of_chosen(const Routing& routing, const Chosen& chosen, const RouterConfig& config);
 
 // weight_TK over its row sums: none | sum | sum_eps (1e-20, DeepSeek-V3) | clamp (1e-12, ERNIE-4.5). Rows of zeros stay
 // zero.

@@ -5,4 +5,5 @@ set(POLYPHONY_FUZZ_TARGETS
   "safetensors|65536|json.dict"
   "safetensors_index|16384|json.dict"
   "png_text|65536|png.dict"
+  "sentencepiece_model|8192|none"
 )

@@ -88,7 +88,7 @@ std::vector<double> euler_times(const EulerOptions& options) {
 
 SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const EulerOptions& options,
                           const OnStep& on_step) {
-  return euler_sample(x, model, euler_times(options), on_step);
+  return euler_integrate(x, model, euler_times(options), on_step);
 }
 
 std::vector<double> diffusers_flow_times(int64_t steps, double shift, int64_t num_train_timesteps) {
@@ -106,8 +106,8 @@ std::vector<double> diffusers_flow_times(int64_t steps, double shift, int64_t nu
   return times;
 }
 
-SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
-                          const OnStep& on_step) {
+SampleResult euler_integrate(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
+                             const OnStep& on_step) {
   const at::NoGradGuard no_grad;
   check<ConfigError>(times.size() >= 2 && std::is_sorted(times.rbegin(), times.rend()) && times.back() >= 0,
                      "[euler_sample] expected at least two descending times that are not negative, got ", times.size());

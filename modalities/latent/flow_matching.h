@@ -62,7 +62,7 @@ SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const
 std::vector<double> diffusers_flow_times(int64_t steps, double shift, int64_t num_train_timesteps = 1000);
 
 // The same integration over given times: descending, the last one is where it ends. Throws ConfigError.
-SampleResult euler_sample(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
-                          const OnStep& on_step = {});
+SampleResult euler_integrate(const at::Tensor& x, const VelocityModel& model, const std::vector<double>& times,
+                             const OnStep& on_step = {});
 
 }  // namespace polyphony::latent

@@ -66,10 +66,7 @@ void collect_unused(const Table& given, const Table* resolved, const std::string
       continue;
     }
     if (node.ignored) continue;
-    const auto read =
-        resolved ? std::find_if(resolved->begin(), resolved->end(), [&](const Entry& e) { return e.key == key; })
-                 : Table::const_iterator{};
-    const Node* read_node = resolved && read != resolved->end() ? &read->node : nullptr;
+    const Node* read_node = resolved ? find(*resolved, key) : nullptr;
     look_below(node, read_node, name);
     if (const auto* array = std::get_if<Array>(&node.value)) {
       const auto* read_array = read_node ? std::get_if<Array>(&read_node->value) : nullptr;
@@ -118,6 +115,8 @@ void Config::merge(const Config& over) {
 void Config::set(std::string_view path, std::string_view value, std::string_view source) {
   Node* node = &state_->given;
   const std::string where(source);
+  check<ConfigError>(is_utf8(path) && is_utf8(value) && value.find('\0') == std::string_view::npos, where,
+                     ": expected UTF-8 text, got '", printable(path), "' = '", printable(value), "'");
   for (const auto& part : split(path, '.')) {
     check<ConfigError>(!part.empty(), where, ": expected a key such as train.learning_rate, got '", printable(path),
                        "'");

@@ -15,6 +15,12 @@ Node* find(Table& table, std::string_view key) {
   return nullptr;
 }
 
+const Node* find(const Table& table, std::string_view key) {
+  for (const auto& entry : table)
+    if (entry.key == key) return &entry.node;
+  return nullptr;
+}
+
 Node& find_or_add(Table& table, std::string_view key) {
   if (Node* node = find(table, key)) return *node;
   table.push_back({std::string(key), Node{}});
@@ -74,6 +80,13 @@ std::string value_text(const Node& node) {
   return "[" + out + "]";
 }
 
+// True when nothing below would be printed: tables and keys that were only asked about.
+bool is_blank(const Node& node) {
+  if (const auto* table = std::get_if<Table>(&node.value))
+    return std::all_of(table->begin(), table->end(), [](const Entry& entry) { return is_blank(entry.node); });
+  return std::holds_alternative<Null>(node.value);
+}
+
 void dump_table(const Table& table, const std::string& path, std::string& out) {
   const auto inner_path = [&](const Entry& entry) {
     return path.empty() ? key_text(entry.key) : path + "." + key_text(entry.key);
@@ -87,7 +100,7 @@ void dump_table(const Table& table, const std::string& path, std::string& out) {
   for (const auto& entry : table) {
     const std::string inner = inner_path(entry);
     if (const auto* section = std::get_if<Table>(&entry.node.value)) {
-      if (section->empty()) continue;
+      if (is_blank(entry.node)) continue;
       out += (out.empty() ? "[" : "\n[") + inner + "]\n";
       dump_table(*section, inner, out);
     } else if (is_array_of_tables(entry.node)) {

@@ -36,6 +36,7 @@ struct Entry {
 };
 
 Node* find(Table& table, std::string_view key);
+const Node* find(const Table& table, std::string_view key);
 // The value under the key, made as Null if it was absent.
 Node& find_or_add(Table& table, std::string_view key);
 Node make_table(std::string where);

@@ -92,10 +92,10 @@ std::vector<std::string> Section::required_texts(std::string_view key, const std
 
 Section Section::section(std::string_view name) const {
   Node& resolved = find_or_add(std::get<Table>(resolved_->value), name);
-  if (!std::holds_alternative<Table>(resolved.value)) resolved = make_table("default");
   Node* node = child(name);
   check<ConfigError>(!node || std::holds_alternative<Table>(node->value), node ? node->where : "", ": ",
                      full_name(name), ": expected a table [", full_name(name), "], got ", node ? kind_name(*node) : "");
+  if (!std::holds_alternative<Table>(resolved.value)) resolved = make_table("default");
   return Section(state_, node, &resolved, full_name(name));
 }
 

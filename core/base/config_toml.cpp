@@ -1,5 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // TOML text <-> the config tree. The only file that sees toml++.
+namespace polyphony::config_detail {
+
+// toml++ 3.3 asserts on some malformed texts ("[[`" is one) instead of reporting them; with NDEBUG it would assume
+// instead. So its assertions throw this.
+struct TomlAssertion {};
+[[noreturn]] inline void toml_assertion_failed() { throw TomlAssertion{}; }
+
+}  // namespace polyphony::config_detail
+
+#undef NDEBUG
+#define TOML_ASSERT(holds) (static_cast<bool>(holds) ? void() : polyphony::config_detail::toml_assertion_failed())
 #define TOML_HEADER_ONLY 1
 #define TOML_MAX_NESTED_VALUES 64
 #include <toml++/toml.h>
@@ -112,6 +123,26 @@ Node convert(const toml::node& from, Place place) {
   return to;
 }
 
+bool asserts(std::string_view text) {
+  try {
+    static_cast<void>(toml::parse(text));
+  } catch (const TomlAssertion&) {
+    return true;
+  } catch (const toml::parse_error&) {
+    return false;
+  }
+  return false;
+}
+
+// The line on which toml++'s assertion fails: the first whose prefix of the text fails too.
+int64_t asserting_line(std::string_view text) {
+  std::vector<size_t> ends;
+  for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n', end + 1)) ends.push_back(end);
+  const auto first =
+      std::partition_point(ends.begin(), ends.end(), [&](size_t end) { return !asserts(text.substr(0, end)); });
+  return 1 + (first - ends.begin());
+}
+
 }  // namespace
 
 Node parse_toml(std::string_view text, const std::string& name) {
@@ -122,6 +153,9 @@ Node parse_toml(std::string_view text, const std::string& name) {
     const auto line = static_cast<int64_t>(error.source().begin.line);
     fail<ConfigError>(name, ":", line, ":", error.source().begin.column, ": ", printable(error.description(), 300),
                       "\n    ", line_of(text, line));
+  } catch (const TomlAssertion&) {
+    const int64_t line = asserting_line(text);
+    fail<ConfigError>(name, ":", line, ":1: expected TOML, got a malformed line\n    ", line_of(text, line));
   }
 }
 

@@ -124,6 +124,14 @@ TEST(Config, TheResolvedConfigReadsBackToTheSameValues) {
   EXPECT_EQ(read(Config::from_string(defaults, "b")), defaults);
 }
 
+TEST(Config, WhatWasOnlyAskedAboutIsNotInTheResolvedConfig) {
+  const auto config = Config::from_string("[a]\nb = [1, 'x']\n[c]\n", "r.toml");
+  EXPECT_THROW(config.section("a").section("b"), ConfigError);
+  EXPECT_FALSE(config.section("a").has("d"));
+  config.section("c").section("e");
+  EXPECT_EQ(config.to_toml(), "");
+}
+
 TEST(Config, FilesThenEnvironmentThenFlagsOverride) {
   auto config = Config::from_string("[train]\nlr = 1\nsteps = 5\n[[data]]\npath = 'a'\n", "base.toml");
   config.merge(Config::from_string("[train]\nlr = 2\nname = 'over'\n", "over.toml"));
@@ -155,6 +163,7 @@ TEST(Config, AWrongOverrideNamesItsSource) {
   auto other = Config::from_string("[train]\nlr = 1\n", "r.toml");
   EXPECT_THAT(message_of([&] { other.set("train.lr.x", "1", "--set"); }),
               HasSubstr("--set: expected a table above 'x'"));
+  EXPECT_THAT(message_of([&] { other.set("train.lr", "\xFF", "--set"); }), HasSubstr("--set: expected UTF-8 text"));
   EXPECT_THAT(message_of([&] { other.set("train..x", "1", "--set"); }), HasSubstr("--set: expected a key"));
 }
 
@@ -230,6 +239,7 @@ std::string repeat(const std::string& part, int times) {
 const std::vector<BadCase> kBadCases = {
     {"SyntaxError", "a = 1\nlr == 3\n", "r.toml:2:"},
     {"SyntaxErrorShowsTheLine", "a = 1\nlr == 3\n", "lr == 3"},
+    {"ABacktickInAHeader", "a = 1\n[[`{\"\nb = 2\n", "r.toml:2:1: expected TOML"},
     {"UnclosedString", "a = \"x\nb = 1\n", "r.toml:1:"},
     {"JsonSyntaxError", "{\n \"a\": 1,,\n}", "r.json:2:9:", true},
     {"JsonTrailingText", "{} x", "r.json:1:4:", true},

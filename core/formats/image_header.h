@@ -32,7 +32,8 @@ struct ImageHeader {
 // Recognises the format by its first bytes (never by a file name), reads its header, applies the limits, and walks the
 // container to its end. Works in time linear in the bytes and allocates nothing that depends on a declared size.
 // Throws DataError for an unknown or refused format (named), a malformed or truncated file, a size over the limits, and
-// for variants with no defined conversion: float samples, 12-bit or lossless JPEG, GeoTIFF, CMYK TIFF.
+// for variants with no defined conversion: float samples, 12-bit or lossless JPEG, GeoTIFF, CMYK TIFF, TIFF of
+// 16 bits with alpha.
 ImageHeader parse_image_header(std::span<const std::byte> bytes, const ImageLimits& limits = {});
 
 // A PNG with only the chunks that pixels need (IHDR, PLTE, tRNS, IDAT, IEND), so that no text or colour profile is ever

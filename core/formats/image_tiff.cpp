@@ -78,6 +78,8 @@ ImageHeader parse_tiff(Bytes bytes, const ImageLimits& limits) {
   const uint32_t photometric = page->value(kPhotometric).value_or(1);
   check_one_of(kPhotometrics, photometric, "photometric interpretation");
   header.has_alpha = header.channels == 2 || header.channels == 4;
+  check<DataError>(!header.has_alpha || depth == 8, kWhere, " expected 8 bits a sample beside an alpha channel, got ",
+                   depth);
   if (photometric == 3) header.channels = 3;
 
   const bool tiled = page->find(kTileOffsets) != nullptr;

@@ -43,9 +43,16 @@ uint8_t over_white(uint8_t value, uint8_t alpha) {
   return static_cast<uint8_t>(255 - ((255 - value) * alpha + 127) / 255);
 }
 
+// libtiff hands out 8-bit RGBA already multiplied by its alpha.
+uint8_t premultiplied_over_white(uint8_t value, uint8_t alpha) {
+  return static_cast<uint8_t>(std::min(255, value + 255 - alpha));
+}
+
+using Blend = uint8_t(uint8_t value, uint8_t alpha);
+
 // BGR(A) or grey of either depth -> RGB of 8 bits, written from (y0, x0) of out_YXC on.
 template <class Sample>
-void write_rgb(const cv::Mat& pixels, uint8_t* out_YXC, int64_t out_width, int64_t y0, int64_t x0) {
+void write_rgb(const cv::Mat& pixels, uint8_t* out_YXC, int64_t out_width, int64_t y0, int64_t x0, Blend* blend) {
   const int channels = pixels.channels();
   for (int y = 0; y < pixels.rows; ++y) {
     const Sample* in = pixels.ptr<Sample>(y);
@@ -53,7 +60,7 @@ void write_rgb(const cv::Mat& pixels, uint8_t* out_YXC, int64_t out_width, int64
     for (int x = 0; x < pixels.cols; ++x, in += channels, out += 3) {
       for (int c = 0; c < 3; ++c) out[c] = to_8_bits(in[channels < 3 ? 0 : 2 - c]);
       if (channels != 4 && channels != 2) continue;
-      for (int c = 0; c < 3; ++c) out[c] = over_white(out[c], to_8_bits(in[channels - 1]));
+      for (int c = 0; c < 3; ++c) out[c] = blend(out[c], to_8_bits(in[channels - 1]));
     }
   }
 }
@@ -64,7 +71,8 @@ at::Tensor paste_on_white(const cv::Mat& pixels, const ImageHeader& header, int6
                    pixels.rows);
   at::Tensor out_YXC = at::full({header.height, header.width, 3}, 255, at::kByte);
   const auto write = pixels.depth() == CV_8U ? &write_rgb<uint8_t> : &write_rgb<uint16_t>;
-  write(pixels, out_YXC.data_ptr<uint8_t>(), header.width, y0, x0);
+  const auto blend = header.format == ImageFormat::tiff ? &premultiplied_over_white : &over_white;
+  write(pixels, out_YXC.data_ptr<uint8_t>(), header.width, y0, x0, blend);
   return out_YXC;
 }
 

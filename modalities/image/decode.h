@@ -14,7 +14,7 @@
 namespace polyphony::image {
 
 struct DecodeLimits {
-  formats::ImageLimits size;  // checked in the header, before any pixel is decoded
+  formats::ImageLimits size = {};  // checked in the header, before any pixel is decoded
   size_t max_file_bytes = size_t{256} << 20;
 };
 

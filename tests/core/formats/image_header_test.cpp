@@ -189,6 +189,7 @@ TEST(ImageHeader, RefusesVariantsWithoutADefinedConversion) {
   EXPECT_THAT(refusal(tiff({{262, 3, 5}})), HasSubstr("photometric"));
   EXPECT_THAT(refusal(tiff({{259, 3, 7}})), HasSubstr("compression"));
   EXPECT_THAT(refusal(tiff({{258, 3, 32}})), HasSubstr("depth"));
+  EXPECT_THAT(refusal(tiff({{258, 3, 16}, {277, 3, 2}})), HasSubstr("alpha"));
   EXPECT_THAT(refusal(png(4, 4, "", 16, 3)), HasSubstr("colour type"));
   EXPECT_THAT(refusal(bmp(4, 4, 7)), HasSubstr("bits a pixel"));
 }

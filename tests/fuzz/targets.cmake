@@ -5,6 +5,7 @@ set(POLYPHONY_FUZZ_TARGETS
   "safetensors|65536|json.dict"
   "safetensors_index|16384|json.dict"
   "png_text|65536|png.dict"
+  "image_header|65536|png.dict"
   "sentencepiece_model|8192|none"
   "config|4096|toml.dict"
   "event_file|16384|none"

@@ -27,7 +27,7 @@ using Bf16 = c10::BFloat16;
   const uint32_t power = std::bit_cast<uint32_t>(shifted) - 0x4B400000u + 127u;
   return e * std::bit_cast<float>(power << 23);
 }
-[[gnu::always_inline]] inline double fast_exp(double x) { return std::exp(x); }
+[[gnu::always_inline]] inline double fast_exp(double x) { return std::exp(x > 700.0 ? 700.0 : x); }
 
 // 1 - s is e * s below, which keeps its digits where s is near 1.
 // Both activations are g * sigmoid(q(g)): silu with q = g, tanh-gelu with q = 2 sqrt(2/pi) (g + 0.044715 g^3).

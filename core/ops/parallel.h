@@ -9,6 +9,9 @@
 #include <atomic>
 #include <exception>
 
+// MKL's own switch, thread by thread; null where LibTorch was built without MKL.
+extern "C" [[gnu::weak]] int MKL_Set_Num_Threads_Local(int num_threads);
+
 namespace polyphony::ops {
 
 // Rows that at::parallel_for hands to a thread at least, where a row is little work.
@@ -18,6 +21,24 @@ inline constexpr int64_t kRowsPerChunk = 64;
 class KernelsOnly {
   c10::impl::ExcludeDispatchKeyGuard guard_{c10::autograd_dispatch_keyset_with_ADInplaceOrView |
                                             c10::autocast_dispatch_keyset};
+};
+
+// Tells libraries inside a task that they have one thread: oneDNN and MKL order their sums by the threads that they
+// might have, not by those that they get. OpenMP's number is the task's own, MKL's is given back.
+class OneThread {
+ public:
+  OneThread() {
+    omp_set_num_threads(1);
+    if (MKL_Set_Num_Threads_Local != nullptr) before_ = MKL_Set_Num_Threads_Local(1);
+  }
+  ~OneThread() {
+    if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_ = 0;
 };
 
 // Calls task(i) once for each i in [0, num_tasks), in any order, several at once. A matrix product inside a task runs
@@ -38,7 +59,7 @@ void for_each_task(int64_t num_tasks, const Task& task) {
   {
     KernelsOnly guard;
     c10::ParallelGuard in_region(true);
-    omp_set_num_threads(1);  // of this task only: oneDNN plans sums by the threads it might have, not by those it has
+    OneThread one_thread;
     try {
       for (int64_t i = next++; i < num_tasks; i = next++) task(i);
     } catch (...) {

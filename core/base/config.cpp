@@ -60,7 +60,7 @@ void collect_unused(const Table& given, const Table* resolved, const std::string
       collect_unused(*table, read ? std::get_if<Table>(&read->value) : nullptr, name, errors);
   };
   for (const auto& [key, node] : given) {
-    const std::string name = path.empty() ? key : path + "." + key;
+    const std::string name = path.empty() ? key : join(path, ".", key);
     if (!node.used) {
       errors.push_back(join(node.where, ": unknown key '", printable(name), "'", did_you_mean(key, known)));
       continue;

@@ -24,7 +24,8 @@ using Compute = std::conditional_t<std::is_same_v<T, double>, double, float>;
 [[gnu::always_inline]] inline void store(c10::BFloat16* out, float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
-  out->x = static_cast<uint16_t>(x != x ? 0x7FC0u : rounded);
+  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  out->x = static_cast<uint16_t>(is_nan ? 0x7FC0u : rounded);
 }
 
 }  // namespace polyphony::ops

@@ -19,7 +19,8 @@ C10_HOST_DEVICE inline GateValue gate_value(float g, bool gelu) {
   constexpr float kCube = 0.044715f;
   const float q = gelu ? kGelu * (g + kCube * g * g * g) : g;
   const float q_slope = gelu ? kGelu * (1 + 3 * kCube * g * g) : 1.0f;
-  const float e = std::exp(-(q < -87.0f ? -87.0f : q));  // finite, so that e * s, which is 1 - s with all its digits, is
+  const float e =
+      std::exp(-(q < -87.0f ? -87.0f : q));  // finite, so that e * s, which is 1 - s with all its digits, is
   const float s = 1 / (1 + e);
   return {g * s, s + g * s * (e * s) * q_slope};
 }

@@ -2,6 +2,7 @@
 // Loops that the compiler turns into vectors, cloned for the instruction sets of the machine that runs them.
 #include "core/ops/gated_activation/gated_activation_rows.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -46,31 +47,67 @@ template <Activation A, class C>
   return static_cast<C>(kGelu) * (1 + static_cast<C>(3 * kGeluCube) * g * g);
 }
 
+template <Activation A, class C>
+[[gnu::always_inline]] inline void forward_values(const C* gate, const C* up, C* a, int64_t count) {
+#pragma omp simd
+  for (int64_t f = 0; f < count; ++f) a[f] = gate[f] / (1 + fast_exp(-argument<A>(gate[f]))) * up[f];
+}
+
+// Writes over gate, up and d: they become the gradients of gate and up, and weight * a.
+template <Activation A, class C>
+[[gnu::always_inline]] inline C backward_values(C* gate, C* up, C* d, C weight, int64_t count) {
+  C dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t f = 0; f < count; ++f) {
+    const C g = gate[f];
+    const C u = up[f];
+    const C weighted = weight * d[f];
+    const C e = fast_exp(-argument<A>(g));
+    const C s = 1 / (1 + e);
+    dot += d[f] * (g * s * u);
+    gate[f] = weighted * u * (s + g * s * (e * s) * argument_slope<A>(g));
+    up[f] = weighted * g * s;
+    d[f] = weight * (g * s * u);
+  }
+  return dot;
+}
+
+template <class From, class To>
+[[gnu::always_inline]] inline void convert(const From* from, To* to, int64_t count) {
+#pragma omp simd
+  for (int64_t f = 0; f < count; ++f) store(to + f, load(from[f]));
+}
+
+// Rows are computed by panels: bf16 becomes f32 in one loop and f32 is computed in another, which the compiler turns
+// into vectors where it does not manage both at once.
+constexpr int64_t kPanel = 256;
+
 template <Activation A, class T>
 [[gnu::always_inline]] inline void forward_row(const T* h, T* a, int64_t F) {
-#pragma omp simd
-  for (int64_t f = 0; f < F; ++f) {
-    const auto g = load(h[f]);
-    store(a + f, g / (1 + fast_exp(-argument<A>(g))) * load(h[F + f]));
+  Compute<T> gate[kPanel], up[kPanel], out[kPanel];
+  for (int64_t first = 0; first < F; first += kPanel) {
+    const int64_t count = std::min(kPanel, F - first);
+    convert(h + first, gate, count);
+    convert(h + F + first, up, count);
+    forward_values<A>(gate, up, out, count);
+    convert(out, a + first, count);
   }
 }
 
 template <Activation A, class T>
 [[gnu::always_inline]] inline Compute<T> backward_row(const T* h, const T* da, Compute<T> weight, T* dh, T* weighted_a,
                                                       int64_t F) {
+  Compute<T> gate[kPanel], up[kPanel], d[kPanel];
   Compute<T> dot = 0;
-#pragma omp simd reduction(+ : dot)
-  for (int64_t f = 0; f < F; ++f) {
-    const auto g = load(h[f]);
-    const auto u = load(h[F + f]);
-    const auto d = load(da[f]);
-    const auto e = fast_exp(-argument<A>(g));
-    const auto s = 1 / (1 + e);
-    const auto a = g * s * u;
-    dot += d * a;
-    store(dh + f, weight * d * u * (s + g * s * (e * s) * argument_slope<A>(g)));
-    store(dh + F + f, weight * d * g * s);
-    store(weighted_a + f, weight * a);
+  for (int64_t first = 0; first < F; first += kPanel) {
+    const int64_t count = std::min(kPanel, F - first);
+    convert(h + first, gate, count);
+    convert(h + F + first, up, count);
+    convert(da + first, d, count);
+    dot += backward_values<A>(gate, up, d, weight, count);
+    convert(gate, dh + first, count);
+    convert(up, dh + F + first, count);
+    convert(d, weighted_a + first, count);
   }
   return dot;
 }

@@ -129,7 +129,8 @@ TEST(MoeExperts, GivesTheSameBitsForOneAndTwoThreads) {
         result.push_back(y.detach());
         results.push_back(std::move(result));
       }
-      for (size_t i = 0; i < results[0].size(); ++i) EXPECT_TRUE(at::equal(results[0][i], results[1][i])) << dtype << ", " << E << " experts, result " << i;
+      for (size_t i = 0; i < results[0].size(); ++i)
+        EXPECT_TRUE(at::equal(results[0][i], results[1][i])) << dtype << ", " << E << " experts, result " << i;
     }
   }
   at::set_num_threads(threads);

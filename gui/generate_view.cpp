@@ -7,7 +7,7 @@
 #include <QClipboard>
 #include <QDoubleSpinBox>
 #include <QFileDialog>
-#include <QFormLayout>
+#include <QGridLayout>
 #include <QLabel>
 #include <QLineEdit>
 #include <QPlainTextEdit>
@@ -53,7 +53,8 @@ QWidget* GenerateView::makeControls() {
   prompt_->setObjectName(QStringLiteral("prompt"));
   prompt_->setAccessibleName(tr("Prompt"));
   prompt_->setTabChangesFocus(true);
-  prompt_->setMinimumHeight(120);
+  prompt_->setMinimumHeight(90);
+  prompt_->setMaximumHeight(190);
   heading->setBuddy(prompt_);
 
   steps_ = new QSpinBox;
@@ -79,21 +80,25 @@ QWidget* GenerateView::makeControls() {
   dice->setObjectName(QStringLiteral("dice"));
   dice->setAccessibleName(tr("Roll a new seed"));
   dice->setToolTip(tr("A new random seed (Ctrl+R)"));
-  auto* seedRow = new QHBoxLayout;
-  seedRow->setSpacing(6);
-  seedRow->addWidget(seed_, 1);
-  seedRow->addWidget(dice);
   newSeed_ = new QCheckBox(tr("A ne&w seed for each picture"));
   newSeed_->setObjectName(QStringLiteral("newSeed"));
   newSeed_->setChecked(true);
 
-  auto* form = new QFormLayout;
-  form->setSpacing(8);
-  form->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
-  form->addRow(tr("S&teps"), steps_);
-  form->addRow(tr("&Guidance"), guidance_);
-  form->addRow(tr("Se&ed"), seedRow);
-  form->addRow(QString(), newSeed_);
+  auto* form = new QGridLayout;
+  form->setHorizontalSpacing(12);
+  form->setVerticalSpacing(8);
+  form->setColumnStretch(1, 1);
+  const std::pair<QString, QWidget*> rows[] = {
+      {tr("S&teps"), steps_}, {tr("&Guidance"), guidance_}, {tr("S&eed"), seed_}};
+  for (const auto& [name, field] : rows) {
+    auto* label = new QLabel(name);
+    label->setBuddy(field);
+    const int row = form->rowCount();
+    form->addWidget(label, row, 0);
+    form->addWidget(field, row, 1, 1, field == seed_ ? 1 : 2);
+    if (field == seed_) form->addWidget(dice, row, 2);
+  }
+  form->addWidget(newSeed_, form->rowCount(), 1, 1, 2);
 
   generate_ = new QPushButton(tr("Generate"));
   generate_->setObjectName(QStringLiteral("primary"));
@@ -107,11 +112,22 @@ QWidget* GenerateView::makeControls() {
   buttons->addWidget(generate_, 1);
   buttons->addWidget(cancel_);
 
+  parameters_ = new QLabel;
+  parameters_->setObjectName(QStringLiteral("parameters"));
+  parameters_->setAccessibleName(tr("Parameters used"));
+  parameters_->setTextFormat(Qt::PlainText);
+  parameters_->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
+  parameters_->setWordWrap(true);
+  parameters_->setForegroundRole(QPalette::PlaceholderText);
+  parameters_->setAlignment(Qt::AlignTop | Qt::AlignLeft);
+
   column->addWidget(heading);
-  column->addWidget(prompt_, 1);
+  column->addWidget(prompt_);
   column->addLayout(form);
   column->addSpacing(4);
   column->addLayout(buttons);
+  column->addSpacing(10);
+  column->addWidget(parameters_, 1);
   connect(dice, &QPushButton::clicked, this, &GenerateView::rollSeed);
   connect(generate_, &QPushButton::clicked, this, &GenerateView::start);
   connect(cancel_, &QPushButton::clicked, &runner_, &SessionRunner::cancel);
@@ -129,13 +145,6 @@ QWidget* GenerateView::makeStage() {
   progress_ = new QProgressBar;
   progress_->setAccessibleName(tr("Progress"));
   progress_->setValue(0);
-  parameters_ = new QLabel;
-  parameters_->setObjectName(QStringLiteral("parameters"));
-  parameters_->setAccessibleName(tr("Parameters used"));
-  parameters_->setTextFormat(Qt::PlainText);
-  parameters_->setTextInteractionFlags(Qt::TextSelectableByMouse | Qt::TextSelectableByKeyboard);
-  parameters_->setWordWrap(true);
-  parameters_->setMinimumHeight(2 * fontMetrics().lineSpacing());
   save_ = new QPushButton(tr("&Save..."));
   save_->setObjectName(QStringLiteral("save"));
   save_->setAccessibleName(tr("Save the picture"));
@@ -145,11 +154,10 @@ QWidget* GenerateView::makeStage() {
   copy_->setAccessibleName(tr("Copy the picture"));
   copy_->setToolTip(tr("Ctrl+Shift+C"));
   auto* row = new QHBoxLayout;
-  row->addWidget(parameters_, 1);
+  row->addWidget(progress_, 1);
   row->addWidget(copy_);
   row->addWidget(save_);
   column->addWidget(picture_, 1);
-  column->addWidget(progress_);
   column->addLayout(row);
   connect(save_, &QPushButton::clicked, this, &GenerateView::saveAs);
   connect(copy_, &QPushButton::clicked, this, &GenerateView::copyPicture);
@@ -229,7 +237,7 @@ void GenerateView::showResult(const GenerateResultPtr& result) {
   const auto& used = result->used;
   picture_->setImage(toQImage(result->pictures.front().image));
   setSeed(result->pictures.front().seed);
-  parameters_->setText(tr("seed %1, %2 steps, guidance %3, %4 s (%5 s a step)\n%6, %7 %8")
+  parameters_->setText(tr("seed %1, %2 steps, guidance %3\n%4 s, %5 s a step\n%6, %7 %8")
                            .arg(result->pictures.front().seed)
                            .arg(used.steps.value_or(0))
                            .arg(used.guidance.value_or(0))

@@ -32,6 +32,7 @@ MainWindow::MainWindow(OpenSession open, QWidget* parent) : QMainWindow(parent),
   caption_ = new CaptionView(runner_);
   tabs_ = new QTabWidget;
   tabs_->setDocumentMode(true);
+  tabs_->setAccessibleName(tr("Views"));
   tabs_->tabBar()->setAccessibleName(tr("Views"));
   tabs_->addTab(generate_, tr("Generate"));
   tabs_->addTab(caption_, tr("Caption"));

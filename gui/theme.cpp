@@ -43,17 +43,15 @@ QPalette paletteOf(const Colours& c) {
 }
 
 const char* const kStyleSheet = R"(
-QPlainTextEdit, QLineEdit, QSpinBox, QDoubleSpinBox {
+QPlainTextEdit, QLineEdit {
   background: palette(base); border: 1px solid palette(mid); border-radius: 6px; padding: 5px 7px;
   selection-background-color: palette(highlight); selection-color: palette(highlighted-text);
 }
-QPlainTextEdit:focus, QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 1px solid palette(highlight); }
-QPushButton, QToolButton {
-  background: palette(button); color: palette(button-text); border: 1px solid palette(mid); border-radius: 6px;
-  padding: 6px 14px;
+QPlainTextEdit:focus, QLineEdit:focus { border: 1px solid palette(highlight); }
+QPushButton {
+  background: palette(button); border: 1px solid palette(mid); border-radius: 6px; padding: 6px 14px;
 }
-QPushButton:hover, QToolButton:hover, QPushButton:focus, QToolButton:focus { border-color: palette(highlight); }
-QPushButton:disabled, QToolButton:disabled { color: palette(mid); }
+QPushButton:hover, QPushButton:focus { border-color: palette(highlight); }
 QPushButton#primary:enabled {
   background: palette(highlight); color: palette(highlighted-text); border-color: palette(highlight); font-weight: 600;
 }

@@ -84,6 +84,7 @@ QWidget* GenerateView::makeControls() {
   newSeed_->setObjectName(QStringLiteral("newSeed"));
   newSeed_->setChecked(true);
 
+  for (QWidget* field : {static_cast<QWidget*>(steps_), static_cast<QWidget*>(guidance_)}) field->setMinimumHeight(28);
   auto* form = new QGridLayout;
   form->setHorizontalSpacing(12);
   form->setVerticalSpacing(8);

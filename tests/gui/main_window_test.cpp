@@ -60,6 +60,10 @@ class StudioWindow : public ::testing::Test {
   std::string status() { return window_->statusText().toStdString(); }
   void drop(QMimeData& data) {
     auto* zone = child<PictureView>("dropZone");
+    // Qt hands a drop to the widget that took the drag before it.
+    QDragEnterEvent enter(QPoint(10, 10), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QApplication::sendEvent(zone, &enter);
+    ASSERT_TRUE(enter.isAccepted());
     QDropEvent event(QPointF(10, 10), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
     QApplication::sendEvent(zone, &event);
   }
@@ -95,13 +99,15 @@ TEST_F(StudioWindow, CancelIsSeenAtOnceAndTakesEffectWithinAQuarterOfASecond) {
   clickGenerate();
   QTest::qWait(150);
   ASSERT_TRUE(window_->runner().busy());
+  const polyphony::testing::MachinePauses pauses;
   QElapsedTimer timer;
   timer.start();
   click("cancel");
   EXPECT_EQ(child<QPushButton>("cancel")->text(), QStringLiteral("Cancelling..."));
-  EXPECT_LT(timer.elapsed(), 50);
+  const auto shown_ms = timer.elapsed();
   waitIdle();
-  EXPECT_LT(timer.elapsed(), 250);
+  EXPECT_LT(shown_ms, pauses.allowed(50));
+  EXPECT_LT(timer.elapsed(), pauses.allowed(250));
   EXPECT_EQ(status(), "Cancelled");
   child<QSpinBox>("steps")->setValue(1);
   clickGenerate();
@@ -143,6 +149,7 @@ TEST_F(StudioWindow, StaysResponsiveWhileTheSessionIsBusyAndChatty) {
   open();
   child<QPlainTextEdit>("prompt")->setPlainText(QStringLiteral("x"));
   child<QSpinBox>("steps")->setValue(1000);
+  const polyphony::testing::MachinePauses pauses;
   qint64 longest = 0;
   QElapsedTimer since;
   QTimer heartbeat;
@@ -151,7 +158,7 @@ TEST_F(StudioWindow, StaysResponsiveWhileTheSessionIsBusyAndChatty) {
   since.start();
   heartbeat.start(16);
   waitIdle();
-  EXPECT_LT(longest, 100);
+  EXPECT_LT(longest, pauses.allowed(100));
 }
 
 TEST_F(StudioWindow, ShowsEveryKindOfErrorWithItsCodeAndGoesOn) {

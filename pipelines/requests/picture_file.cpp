@@ -82,7 +82,14 @@ PictureText read_picture_text(std::string_view png) {
 }
 
 GenerateRequest request_from_picture(const std::string& file) {
-  const auto text = read_picture_text(read_file(file, kMaxPictureBytes));
+  const auto bytes = read_file(file, kMaxPictureBytes);
+  const auto text = [&] {
+    try {
+      return read_picture_text(bytes);
+    } catch (const DataError& error) {
+      fail<DataError>("[", printable(file), "] ", error.what());
+    }
+  }();
   check<DataError>(!text.json.empty(), "[", printable(file), "] the picture holds no parameters of this program");
   try {
     const auto request = request_from_json(text.json);

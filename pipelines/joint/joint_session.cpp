@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Session over a joint model folder: requests in, pictures and captions out.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <chrono>
+#include <cstring>
+
+#include "core/base/files.h"
+#include "core/check.h"
+#include "core/device.h"
+#include "modalities/image/decode.h"
+#include "modalities/image/resize.h"
+#include "pipelines/data/scenes/grammar.h"
+#include "pipelines/joint/draw.h"
+#include "pipelines/joint/folder.h"
+#include "pipelines/session.h"
+#include "pipelines/torch_errors.h"
+#include "pipelines/train/scene_batch.h"
+
+namespace polyphony::pipelines {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+RgbImage image_from(const at::Tensor& bytes_HWC) {
+  const auto bytes = bytes_HWC.contiguous();
+  RgbImage out{.width = bytes.size(1), .height = bytes.size(0)};
+  out.pixels.assign(bytes.const_data_ptr<uint8_t>(), bytes.const_data_ptr<uint8_t>() + bytes.numel());
+  return out;
+}
+
+at::Tensor bytes_of(const RgbImage& image) {
+  check<DataError>(image.width > 0 && image.height > 0 && static_cast<int64_t>(image.pixels.size()) == image.width * image.height * 3,
+                   "[caption] a picture of ", image.width, "x", image.height, " must have 3 bytes a pixel, got ", image.pixels.size());
+  auto out = at::empty({image.height, image.width, 3}, at::kByte);
+  std::memcpy(out.mutable_data_ptr<uint8_t>(), image.pixels.data(), image.pixels.size());
+  return out;
+}
+
+// Matrix products split their sums by the number of threads, so a picture is drawn on one: its bytes then depend on its
+// seed alone. A small model loses little by it.
+class OneThread {
+ public:
+  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
+  ~OneThread() { at::set_num_threads(before_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
+
+class JointSession : public Session {
+ public:
+  JointSession(JointBundle bundle, const SessionOptions& options, const fs::path& folder)
+      : bundle_(std::move(bundle)), folder_(folder), dtype_(options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat) {
+    bundle_.model->to(dtype_);
+    bundle_.autoencoder->use_channels_last();
+    name_ = join(folder.filename().string().empty() ? folder.parent_path().filename().string() : folder.filename().string(), " ",
+                 sha256_file(folder / "model.safetensors").substr(0, 8));
+  }
+
+  std::optional<GenerateResult> generate(const GenerateRequest& request, const OnProgress& on_progress) override {
+    return translate_torch_errors([&] { return draw(request, on_progress); });
+  }
+
+  std::optional<CaptionResult> caption(const CaptionRequest& request, const OnProgress& on_progress) override {
+    return translate_torch_errors([&] { return describe_picture(request, on_progress); });
+  }
+
+  ModelDescription describe() const override {
+    int64_t total = 0;
+    for (const auto& p : bundle_.model->parameters()) total += p.numel();
+    for (const auto& p : bundle_.autoencoder->parameters()) total += p.numel();
+    const auto example = scenes::canonical_caption(scenes::SceneStream(7, scenes::Split::train).scene(0));
+    return {.name = name_, .folder = folder_.string(), .model_type = kJointModelType, .parameters_total = total,
+            .parameters_active = total - inactive_parameters(bundle_.config.backbone), .device = "cpu", .dtype = dtype_name(),
+            .picture_width = bundle_.config.image_size, .picture_height = bundle_.config.image_size,
+            .default_steps = bundle_.defaults.steps, .default_guidance = bundle_.defaults.guidance,
+            .can_generate = true, .can_caption = true, .example_prompt = example};
+  }
+
+ private:
+  std::optional<GenerateResult> draw(const GenerateRequest& request, const OnProgress& on_progress) {
+    check_request(request);
+    const OneThread one_thread;
+    GenerateResult out{.used = request, .model = name_, .device = "cpu", .dtype = dtype_name()};
+    out.used.steps = request.steps.value_or(bundle_.defaults.steps);
+    out.used.guidance = request.guidance.value_or(bundle_.defaults.guidance);
+    out.used.seed = request.seed.value_or(random_seed());
+    const auto ids = bundle_.tokenizer->encode(request.prompt);
+    check<UsageError>(static_cast<int64_t>(ids.size()) <= bundle_.config.max_text_tokens, "[generate] prompt has ", ids.size(),
+                      " tokens, this model takes at most ", bundle_.config.max_text_tokens);
+    out.warnings = prompt_warnings(request.prompt);
+
+    const auto start = Clock::now();
+    const int64_t total = *out.used.steps * request.count;
+    // One picture after another: its bytes then depend on nothing but its own seed.
+    for (int64_t i = 0; i < request.count; ++i) {
+      const uint64_t seed = *out.used.seed + static_cast<uint64_t>(i);
+      const auto z = draw_latents(*bundle_.model, {ids}, {.steps = *out.used.steps, .guidance = *out.used.guidance, .seeds = {seed}},
+                                  [&](int64_t done, const at::Tensor& clean) {
+                                    if (!on_progress) return true;
+                                    return on_progress({.task = "generate", .done = i * *out.used.steps + done, .total = total,
+                                                        .preview = decode(clean)});
+                                  });
+      if (!z) return std::nullopt;
+      out.pictures.push_back({.image = decode(*z), .seed = seed, .parameters_json = parameters_json(out.used, seed, name_)});
+    }
+    out.seconds = seconds_since(start);
+    out.seconds_per_step = out.seconds / static_cast<double>(total);
+    return out;
+  }
+
+  std::optional<CaptionResult> describe_picture(const CaptionRequest& request, const OnProgress& on_progress) {
+    check_request(request);
+    const auto bytes = request.image ? bytes_of(*request.image) : image::load_image(request.file);
+    CaptionResult out{.model = name_, .device = "cpu", .dtype = dtype_name(), .file = request.file, .picture = image_from(bytes)};
+    const auto start = Clock::now();
+    const int64_t side = bundle_.config.image_size;
+    const auto pixels = pixels_from_bytes(bytes.size(0) == side && bytes.size(1) == side ? bytes : fitted(bytes, side));
+    const auto words = caption_pictures(*bundle_.model, pixels.unsqueeze(0), request.max_tokens.value_or(bundle_.config.max_text_tokens),
+                                        [&](int64_t done, int64_t most) {
+                                          return !on_progress || on_progress({.task = "caption", .done = done, .total = most});
+                                        });
+    if (!words) return std::nullopt;
+    out.text = bundle_.tokenizer->decode(words->ids[0]);
+    out.tokens = static_cast<int64_t>(words->ids[0].size());
+    out.confidence = words->confidence[0];
+    out.seconds = seconds_since(start);
+    return out;
+  }
+
+  std::string dtype_name() const { return dtype_ == at::kBFloat16 ? "bfloat16" : "float32"; }
+
+  RgbImage decode(const at::Tensor& latents) const {
+    const c10::InferenceMode inference;
+    const auto z = bundle_.autoencoder->from_latent(latents).contiguous(at::MemoryFormat::ChannelsLast);
+    return image_from(bytes_from_pixels(bundle_.autoencoder->decode(z)[0]));
+  }
+
+  // The whole picture inside a square, antialiased; the rest takes the colour of the top left corner.
+  static at::Tensor fitted(const at::Tensor& bytes_HWC, int64_t side) {
+    const auto corner = bytes_HWC[0][0].contiguous();
+    const auto* c = corner.const_data_ptr<uint8_t>();
+    return image::fit_and_pad(bytes_HWC, {side, side}, {c[0], c[1], c[2]});
+  }
+
+  static std::vector<std::string> prompt_warnings(const std::string& prompt) {
+    std::vector<std::string> out;
+    for (const auto& word : scenes::parse_caption(prompt).unknown_words)
+      out.push_back("the model does not know the word '" + word + "'");
+    return out;
+  }
+
+  JointBundle bundle_;
+  fs::path folder_;
+  at::ScalarType dtype_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::unique_ptr<Session> open_session(const SessionOptions& options) {
+  const fs::path folder = options.model_folder.empty() ? default_model_folder() : options.model_folder;
+  check<DataError>(fs::is_directory(folder), "[session] there is no model folder ", folder.string());
+  const auto device = parse_device(options.device);
+  check<DeviceError>(device.is_cpu(), "[session] this model runs on the cpu so far, got device '", options.device, "'");
+  if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
+  return translate_torch_errors([&]() -> std::unique_ptr<Session> {
+    return std::make_unique<JointSession>(load_joint(folder), options, folder);
+  });
+}
+
+}  // namespace polyphony::pipelines

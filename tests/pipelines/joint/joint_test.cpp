@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tiny joint model with random weights: round trip on disk, the session over it, and what must not change its results.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/rng.h"
+#include "pipelines/data/scenes/dataset.h"
+#include "pipelines/joint/draw.h"
+#include "pipelines/joint/folder.h"
+#include "pipelines/session.h"
+
+namespace polyphony::pipelines {
+namespace {
+namespace fs = std::filesystem;
+
+void randomise(torch::nn::Module& module, uint64_t seed) {
+  const c10::NoGradGuard no_grad;
+  auto generator = make_generator(seed);
+  for (auto& p : module.parameters()) p.copy_(at::randn(p.sizes(), generator) * (p.dim() > 1 ? 0.15 : 0.05) + (p.dim() == 1 ? 1.0 : 0.0));
+}
+
+JointBundle tiny_bundle() {
+  JointBundle bundle;
+  const scenes::SceneStream stream(0, scenes::Split::train);
+  std::vector<std::string> sentences;
+  for (uint64_t i = 0; i < 200; ++i) sentences.push_back(stream[i].caption);
+  bundle.tokenizer = std::make_shared<text::Tokenizer>(
+      text::Tokenizer::from_bytes(text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
+  auto config = Config::from_string(R"(
+[model]
+dim = 32
+depth = 2
+num_heads = 2
+rope_axis_dims = [4, 6, 6]
+image_hidden = 16
+[moe]
+experts_per_token = 1
+expert_hidden = 8
+shared_hidden = 8
+[[moe.groups]]
+name = "seen"
+modalities = ["image"]
+num_experts = 2
+[[moe.groups]]
+name = "said and drawn"
+modalities = ["text", "latent"]
+num_experts = 2
+)", "tiny");
+  bundle.config = joint_config(config);
+  config.check_all_used();
+  bundle.config.vocab_size = bundle.tokenizer->vocab_size();
+  bundle.config.begin_id = bundle.tokenizer->bos_id();
+  bundle.config.end_id = bundle.tokenizer->eos_id();
+  bundle.model = std::make_shared<JointModel>(bundle.config);
+  randomise(*bundle.model, 1);
+  bundle.autoencoder = std::make_shared<latent::AutoencoderKL>(latent::AutoencoderConfig{
+      .block_out_channels = {4, 4, 4, 4}, .norm_num_groups = 2, .sample_size = 96, .scaling_factor = 0.5});
+  randomise(*bundle.autoencoder, 2);
+  bundle.model->eval();
+  bundle.autoencoder->eval();
+  return bundle;
+}
+
+class JointSessionTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fs::temp_directory_path() / ("polyphony_joint_" + std::to_string(::getpid()));
+    save_joint(tiny_bundle(), folder_, at::kFloat);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static std::unique_ptr<Session> open(int64_t threads = 1) { return open_session({.model_folder = folder_.string(), .threads = threads}); }
+  static inline fs::path folder_;
+};
+
+TEST_F(JointSessionTest, FolderReadsBackToTheSameModel) {
+  const auto a = tiny_bundle();
+  const auto b = load_joint(folder_);
+  EXPECT_EQ(joint_config_json(a.config), joint_config_json(b.config));
+  const JointInput input{.texts = {.draw = {{5, 6, 7}}, .caption = {{8}}}, .noisy_BCHW = at::ones({1, 4, 12, 12}), .t_B = at::full({1}, 0.7f),
+                         .pixels_NCHW = at::zeros({1, 3, 96, 96})};
+  const c10::InferenceMode inference;
+  const auto x = a.model->forward(input), y = b.model->forward(input);
+  EXPECT_TRUE(at::equal(x.clean_BCHW, y.clean_BCHW));
+  EXPECT_TRUE(at::equal(x.logits_PV, y.logits_PV));
+  EXPECT_GT(x.clean_BCHW.abs().max().item<double>(), 0);
+}
+
+TEST_F(JointSessionTest, SameSeedGivesTheSameBytesForOneAndTwoThreadsAndAloneOrAmongOthers) {
+  const GenerateRequest request{.prompt = "a small red circle at the top on a white background", .steps = 3, .guidance = 2.0, .seed = 5, .count = 2};
+  const auto one = open(1)->generate(request, {});
+  const auto two = open(2)->generate(request, {});
+  ASSERT_TRUE(one && two);
+  EXPECT_EQ(one->pictures[0].image, two->pictures[0].image);
+  EXPECT_EQ(one->pictures[1].image, two->pictures[1].image);
+  EXPECT_NE(one->pictures[0].image, one->pictures[1].image);
+  auto alone = request;
+  alone.count = 1, alone.seed = 6;
+  EXPECT_EQ(open(2)->generate(alone, {})->pictures[0].image, one->pictures[1].image);
+  at::set_num_threads(1);
+}
+
+TEST_F(JointSessionTest, ProgressThatSaysNoStopsAndLeavesTheSessionReady) {
+  auto session = open();
+  const GenerateRequest request{.prompt = "a", .steps = 4, .seed = 1};
+  int64_t calls = 0;
+  EXPECT_FALSE(session->generate(request, [&](const Progress& p) { EXPECT_TRUE(p.preview.has_value()); return ++calls < 2; }).has_value());
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(session->generate(request, {}).has_value());
+}
+
+TEST_F(JointSessionTest, UnknownWordsOfAPromptAreNamed) {
+  const auto result = open()->generate({.prompt = "a large zeppelin", .steps = 1, .seed = 1}, {});
+  ASSERT_EQ(result->warnings.size(), 1u);
+  EXPECT_NE(result->warnings[0].find("zeppelin"), std::string::npos);
+}
+
+TEST_F(JointSessionTest, TooLongPromptIsRefusedWithTheLimit) {
+  std::string prompt;
+  for (int i = 0; i < 10000; ++i) prompt += "red ";
+  try {
+    open()->generate({.prompt = prompt, .steps = 1, .seed = 1}, {});
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("at most 128"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(JointSessionTest, CaptionGivesWordsAndAConfidence) {
+  const RgbImage picture{.width = 50, .height = 20, .pixels = std::vector<uint8_t>(3000, 90)};
+  const auto result = open()->caption({.image = picture, .max_tokens = 6}, {});
+  ASSERT_TRUE(result.has_value());
+  EXPECT_LE(result->tokens, 6);
+  EXPECT_GT(result->confidence, 0);
+  EXPECT_LE(result->confidence, 1);
+}
+
+TEST_F(JointSessionTest, WrongFoldersAreRefusedByName) {
+  EXPECT_THROW(open_session({.model_folder = "/nowhere"}), DataError);
+  const auto broken = folder_.string() + "_broken";
+  fs::copy(folder_, broken, fs::copy_options::recursive);
+  std::ofstream(broken + "/config.json") << R"({"model_type": "something else"})";
+  try {
+    open_session({.model_folder = broken});
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("model_type"), std::string::npos) << error.what();
+  }
+  fs::remove_all(broken);
+}
+
+TEST(JointModel, CaptionOfAPictureDoesNotDependOnItsNeighboursInTheBatch) {
+  const auto bundle = tiny_bundle();
+  const c10::InferenceMode inference;
+  auto generator = make_generator(4);
+  const auto pixels = at::randn({2, 3, 96, 96}, generator);
+  const auto both = bundle.model->forward({.texts = {.caption = {{5, 6}, {7, 8, 9}}}, .pixels_NCHW = pixels}).logits_PV;
+  const auto first = bundle.model->forward({.texts = {.caption = {{5, 6}}}, .pixels_NCHW = pixels.narrow(0, 0, 1)}).logits_PV;
+  EXPECT_TRUE(at::allclose(both.narrow(0, 0, 3), first, 1e-4, 1e-5));
+}
+
+TEST(JointModel, LaterWordsDoNotChangeEarlierPredictions) {
+  const auto bundle = tiny_bundle();
+  const c10::InferenceMode inference;
+  const auto pixels = at::zeros({1, 3, 96, 96});
+  const auto a = bundle.model->forward({.texts = {.caption = {{5, 6, 7}}}, .pixels_NCHW = pixels}).logits_PV;
+  const auto b = bundle.model->forward({.texts = {.caption = {{5, 6, 9}}}, .pixels_NCHW = pixels}).logits_PV;
+  EXPECT_TRUE(at::allclose(a.narrow(0, 0, 3), b.narrow(0, 0, 3), 1e-5, 1e-6));
+  EXPECT_FALSE(at::allclose(a[3], b[3], 1e-5, 1e-6));
+}
+
+}  // namespace
+}  // namespace polyphony::pipelines

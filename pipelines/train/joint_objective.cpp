@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trains the joint model: flow matching on latents of rendered scenes and next words of their captions.
+#include <ATen/ATen.h>
+#include <torch/nn/functional/loss.h>
+
+#include "core/base/files.h"
+#include "core/check.h"
+#include "core/rng.h"
+#include "core/tensor_io.h"
+#include "modalities/image/encode.h"
+#include "moe/expert_stats.h"
+#include "moe/losses/load_balance.h"
+#include "moe/losses/router_z.h"
+#include "pipelines/joint/draw.h"
+#include "pipelines/joint/folder.h"
+#include "pipelines/train/objectives.h"
+#include "pipelines/train/scene_batch.h"
+
+namespace polyphony::pipelines {
+namespace fs = std::filesystem;
+namespace {
+
+struct JointRecipe {
+  int64_t batch_size = 32;           // scenes a step; each is drawn and captioned
+  int64_t pool_size = 65536;         // distinct scenes; their latents are encoded once and kept
+  double caption_weight = 1.0, balance_weight = 0.01, z_weight = 1e-4;
+  double text_dropout = 0.1;         // share of drawn pictures without their prompt, for guidance
+  double min_t = 0.3;                // loss weight 1 / max(t, min_t)^2
+  fs::path autoencoder;
+  int64_t vocab_size = 0, tokenizer_sentences = 0;
+  JointDefaults defaults;
+};
+
+JointRecipe read_recipe(Config& config) {
+  const auto o = config.section("objective");
+  JointRecipe r;
+  r.batch_size = o.integer("batch_size", 32, {1, 4096});
+  r.pool_size = o.integer("pool_size", 65536, {1, 1 << 24});
+  r.caption_weight = o.number("caption_weight", 1.0, {.min = 0});
+  r.balance_weight = o.number("balance_weight", 0.01, {.min = 0});
+  r.z_weight = o.number("z_weight", 1e-4, {.min = 0});
+  r.text_dropout = o.number("text_dropout", 0.1, {.min = 0, .max = 1});
+  r.min_t = o.number("min_t", 0.3, {.max = 1, .above = 0});
+  r.autoencoder = o.required_text("autoencoder");
+  r.vocab_size = o.integer("vocab_size", 256, {16, 1 << 20});
+  r.tokenizer_sentences = o.integer("tokenizer_sentences", 4000, {100, 1 << 20});
+  const auto d = config.section("defaults");
+  r.defaults.steps = d.integer("steps", 12, {1, 1000});
+  r.defaults.guidance = d.number("guidance", 2.0, {.min = 0, .max = 100});
+  o.require(r.pool_size % r.batch_size == 0, "pool_size", "must be a multiple of batch_size");
+  return r;
+}
+
+// The same words whatever the training seed: a tokenizer is part of the model, not of the run.
+std::shared_ptr<text::Tokenizer> scene_tokenizer(const JointRecipe& recipe) {
+  const scenes::SceneStream stream(0, scenes::Split::train);
+  std::vector<std::string> sentences;
+  for (int64_t i = 0; i < recipe.tokenizer_sentences; ++i) sentences.push_back(stream[static_cast<uint64_t>(i)].caption);
+  const auto bytes = text::train_tokenizer(sentences, {.vocab_size = recipe.vocab_size, .kind = text::TokenizerKind::bpe});
+  return std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(bytes));
+}
+
+class JointObjective : public Objective {
+ public:
+  JointObjective(Config& config, const ObjectiveOptions& options)
+      : recipe_(read_recipe(config)), options_(options), stream_(options.seed, scenes::Split::train) {
+    if (options.init_from.empty()) {
+      bundle_.tokenizer = scene_tokenizer(recipe_);
+      bundle_.autoencoder = latent::load_autoencoder(recipe_.autoencoder).model;
+      bundle_.config = joint_config(config);
+      bundle_.config.vocab_size = bundle_.tokenizer->vocab_size();
+      bundle_.config.begin_id = bundle_.tokenizer->bos_id();
+      bundle_.config.end_id = bundle_.tokenizer->eos_id();
+      bundle_.model = std::make_shared<JointModel>(bundle_.config);
+    } else {
+      bundle_ = load_joint(options.init_from);
+      joint_config(config);  // read, so that its keys count as known; the folder's own config holds
+    }
+    bundle_.defaults = recipe_.defaults;
+    bundle_.autoencoder->eval();
+    latents_.resize(static_cast<size_t>(recipe_.pool_size / recipe_.batch_size));
+  }
+
+  torch::nn::Module& module() override { return *bundle_.model; }
+  int64_t samples_per_step() const override { return recipe_.batch_size; }
+
+  Loss loss(int64_t step) override {
+    const int64_t B = recipe_.batch_size;
+    auto generator = make_generator(derive_seed(options_.seed, "joint", static_cast<uint64_t>(step)));
+    const auto draw = scene_latents(step);
+    const auto x0 = std::get<0>(draw);
+    // Captions come from other scenes than the drawn ones, so that a step shows 2 B different ones.
+    const auto seen = scene_batch(stream_, caption_index(step), B);
+
+    const auto t_B = at::rand({B}, generator);
+    const auto t = t_B.reshape({B, 1, 1, 1});
+    const auto noise = at::randn(x0.sizes(), generator);
+    JointInput input{.noisy_BCHW = (1 - t) * x0 + t * noise, .t_B = t_B, .pixels_NCHW = seen.pixels_BCHW};
+    const auto dropped = at::rand({B}, generator) < recipe_.text_dropout;
+    for (int64_t i = 0; i < B; ++i) {
+      input.texts.draw.push_back(dropped[i].item<bool>() ? std::vector<int64_t>{} : bundle_.tokenizer->encode(std::get<1>(draw)[i]));
+      input.texts.caption.push_back(bundle_.tokenizer->encode(seen.captions[i]));
+    }
+    const auto out = bundle_.model->forward(input, {.step = step});
+
+    const auto weight = t_B.clamp_min(recipe_.min_t).pow(-2);
+    const auto flow_B = (out.clean_BCHW - x0).square().mean({1, 2, 3});
+    const auto flow = (weight * flow_B).mean();
+    const auto words = at::cross_entropy_loss(out.logits_PV, out.targets_P);
+    auto balance = at::zeros({}), z = at::zeros({});
+    const auto& groups = bundle_.config.backbone.moe.groups;
+    for (const auto& routing : out.routings) {
+      balance = balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
+      z = z + moe::router_z_loss(routing);
+    }
+    record(out);
+    return {.total = flow + recipe_.caption_weight * words + recipe_.balance_weight * balance + recipe_.z_weight * z,
+            .parts = {{"flow", flow.detach()}, {"clean_mse", flow_B.mean().detach()}, {"words", words.detach()},
+                      {"balance", balance.detach()}, {"router_z", z.detach()}}};
+  }
+
+  void export_model(const fs::path& folder) override { save_joint(bundle_, folder); }
+
+  std::string sample_sheet() override {
+    bundle_.model->eval();
+    const scenes::SceneStream held_out(1, scenes::Split::held_out);
+    std::vector<std::vector<int64_t>> prompts;
+    std::vector<uint64_t> seeds;
+    for (int64_t i = 0; i < 16; ++i) {
+      const auto example = held_out[static_cast<uint64_t>(i)];
+      prompts.push_back(bundle_.tokenizer->encode(example.caption));
+      seeds.push_back(static_cast<uint64_t>(i));
+    }
+    const auto z = draw_latents(*bundle_.model, prompts, {.steps = recipe_.defaults.steps, .guidance = recipe_.defaults.guidance, .seeds = seeds});
+    const c10::InferenceMode inference;
+    const auto drawn = bundle_.autoencoder->decode(bundle_.autoencoder->from_latent(*z));
+    const auto wanted = scene_batch(held_out, 0, 16).pixels_BCHW;
+    bundle_.model->train();
+    return image::encode_png(contact_sheet(bytes_from_pixels(at::cat({wanted, drawn.to(at::kFloat)})), 8));
+  }
+
+  std::map<std::string, double> statistics() override {
+    std::map<std::string, double> out;
+    for (size_t layer = 0; layer < counts_.size(); ++layer) {
+      const auto stats = moe::expert_stats(counts_[layer]);
+      const auto name = "layer" + std::to_string(layer);
+      out[name + "/load_variation"] = stats.coefficient_of_variation;
+      out[name + "/router_entropy"] = stats.router_entropy;
+      out[name + "/dead_experts"] = static_cast<double>(stats.dead_experts.size());
+    }
+    counts_.clear();
+    return out;
+  }
+
+ private:
+  // Latents and captions of batch `step`. The pool repeats; each batch of it is encoded once, always as the same batch.
+  std::pair<at::Tensor, std::vector<std::string>> scene_latents(int64_t step) {
+    const int64_t B = recipe_.batch_size;
+    const auto slot = static_cast<size_t>(step) % latents_.size();
+    const auto first = static_cast<uint64_t>(slot) * static_cast<uint64_t>(B);
+    auto batch = scene_batch(stream_, first, B);
+    if (!latents_[slot].defined()) {
+      const c10::NoGradGuard no_grad;
+      const auto mean = bundle_.autoencoder->encode(batch.pixels_BCHW).mean;
+      latents_[slot] = bundle_.autoencoder->to_latent(mean.to(at::kFloat)).contiguous();
+    }
+    return {latents_[slot], std::move(batch.captions)};
+  }
+
+  // Captioned scenes never repeat: they need no latents.
+  uint64_t caption_index(int64_t step) const {
+    return (uint64_t{1} << 40) + static_cast<uint64_t>(step) * static_cast<uint64_t>(recipe_.batch_size);
+  }
+
+  void record(const JointOutput& out) {
+    if (counts_.empty()) counts_.resize(out.routings.size());
+    for (size_t layer = 0; layer < out.routings.size(); ++layer)
+      moe::add_routing(counts_[layer], out.routings[layer], out.fields.modality_T);
+  }
+
+  JointRecipe recipe_;
+  ObjectiveOptions options_;
+  scenes::SceneStream stream_;
+  JointBundle bundle_;
+  std::vector<at::Tensor> latents_;
+  std::vector<moe::ExpertCounts> counts_;  // one a layer, since the last log
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> make_joint_objective(Config& recipe, const ObjectiveOptions& options) {
+  return std::make_unique<JointObjective>(recipe, options);
+}
+
+}  // namespace polyphony::pipelines

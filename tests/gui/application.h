@@ -15,8 +15,9 @@ inline QApplication& application() {
   static int argc = 1;
   static char name[] = "polyphony_gui_test";
   static char* argv[] = {name, nullptr};
-  static QApplication app(argc, argv);
-  return app;
+  // Never destroyed: at exit its input devices would reach for parts of Qt that are gone already.
+  static auto* const app = new QApplication(argc, argv);
+  return *app;
 }
 
 // How long the machine keeps a thread waiting that only wants to sleep: what a time limit in a test must allow for

@@ -24,7 +24,8 @@ template <class E, class... Parts>
 // Parts are evaluated by the caller but joined only on failure: pass values, not built strings.
 template <class E, class... Parts>
 void check(bool condition, const Parts&... parts) {
-  if (!condition) [[unlikely]] fail<E>(parts...);
+  if (!condition) [[unlikely]]
+    fail<E>(parts...);
 }
 
 }  // namespace polyphony

@@ -13,9 +13,7 @@ enum class Modality : uint8_t { text, image, audio, latent };
 inline constexpr std::array<std::string_view, 4> kModalityNames = {"text", "image", "audio", "latent"};
 inline constexpr int64_t kNumModalities = static_cast<int64_t>(kModalityNames.size());
 
-constexpr std::string_view modality_name(Modality modality) {
-  return kModalityNames[static_cast<size_t>(modality)];
-}
+constexpr std::string_view modality_name(Modality modality) { return kModalityNames[static_cast<size_t>(modality)]; }
 
 constexpr std::optional<Modality> modality_from_name(std::string_view name) {
   for (size_t i = 0; i < kModalityNames.size(); ++i)

@@ -10,19 +10,24 @@ namespace polyphony {
 void check_token_sequence(const TokenSequence& s) {
   constexpr auto where = "[token_sequence] ";
   const int64_t T = s.num_tokens();
-  check<ShapeError>(!s.sample_offsets.empty() && s.sample_offsets.front() == 0, where, "sample_offsets must start at 0");
+  check<ShapeError>(!s.sample_offsets.empty() && s.sample_offsets.front() == 0, where,
+                    "sample_offsets must start at 0");
   for (size_t b = 1; b < s.sample_offsets.size(); ++b)
     check<ShapeError>(s.sample_offsets[b - 1] <= s.sample_offsets[b], where, "sample_offsets must not fall");
   check<ShapeError>(s.tokens_TD.defined() && s.tokens_TD.dim() == 2 && s.tokens_TD.size(0) == T, where,
                     "tokens must be (", T, ", D)");
   check<ShapeError>(s.modality_T.defined() && s.modality_T.dim() == 1 && s.modality_T.size(0) == T &&
-                        s.modality_T.scalar_type() == at::kByte, where, "modality must be u8 (", T, ")");
+                        s.modality_T.scalar_type() == at::kByte,
+                    where, "modality must be u8 (", T, ")");
   check<ShapeError>(s.position_TA.defined() && s.position_TA.dim() == 2 && s.position_TA.size(0) == T &&
-                        s.position_TA.size(1) == kPositionAxes, where, "position must be (", T, ", ", kPositionAxes, ")");
-  check<ShapeError>(s.span_T.defined() && s.span_T.dim() == 1 && s.span_T.size(0) == T &&
-                        s.span_T.scalar_type() == at::kLong, where, "span must be i64 (", T, ")");
+                        s.position_TA.size(1) == kPositionAxes,
+                    where, "position must be (", T, ", ", kPositionAxes, ")");
+  check<ShapeError>(
+      s.span_T.defined() && s.span_T.dim() == 1 && s.span_T.size(0) == T && s.span_T.scalar_type() == at::kLong, where,
+      "span must be i64 (", T, ")");
   check<ShapeError>(s.token_id_T.defined() && s.token_id_T.dim() == 1 && s.token_id_T.size(0) == T &&
-                        s.token_id_T.scalar_type() == at::kLong, where, "token_id must be i64 (", T, ")");
+                        s.token_id_T.scalar_type() == at::kLong,
+                    where, "token_id must be i64 (", T, ")");
 }
 
 at::Tensor sample_of_token(const TokenSequence& s) {

@@ -16,11 +16,11 @@ inline constexpr int64_t kPositionAxes = 3;  // order in the sequence, row, colu
 // sample whose span is not later than its own. Text gives each token a span of its own (causal); an image or a latent
 // gives all its tokens one span (bidirectional, and it sees what came before).
 struct TokenSequence {
-  at::Tensor tokens_TD;                      // float
-  at::Tensor modality_T;                     // u8, values of Modality
-  at::Tensor position_TA;                    // f32, kPositionAxes columns
-  at::Tensor span_T;                         // i64
-  at::Tensor token_id_T;                     // i64: vocabulary id of text, index within its span otherwise
+  at::Tensor tokens_TD;                       // float
+  at::Tensor modality_T;                      // u8, values of Modality
+  at::Tensor position_TA;                     // f32, kPositionAxes columns
+  at::Tensor span_T;                          // i64
+  at::Tensor token_id_T;                      // i64: vocabulary id of text, index within its span otherwise
   std::vector<int64_t> sample_offsets = {0};  // B + 1 values, first 0, last T
 
   int64_t num_tokens() const { return sample_offsets.back(); }

@@ -8,7 +8,7 @@
 namespace polyphony::moe {
 
 struct ChoiceBiasOptions {
-  double rate = 0.001;               // gamma
+  double rate = 0.001;                    // gamma
   std::vector<int64_t> group_sizes = {};  // experts are compared within their group; empty: one group of all
 };
 

@@ -13,17 +13,16 @@ Backbone::Backbone(const BackboneConfig& config) : config_(config) {
   int64_t rope_dim = 0;
   for (const int64_t d : config.rope_axis_dims) rope_dim += d;
   check<ConfigError>(rope_dim == config.dim / config.num_heads,
-                     "[backbone] rope_axis_dims must sum to dim / num_heads = ", config.dim / config.num_heads, ", got ",
-                     rope_dim);
-  const nn::AttentionOptions attention{.dim = config.dim,
-                                      .num_heads = config.num_heads,
-                                      .num_kv_heads = config.num_kv_heads,
-                                      .qk_norm = config.qk_norm};
+                     "[backbone] rope_axis_dims must sum to dim / num_heads = ", config.dim / config.num_heads,
+                     ", got ", rope_dim);
+  const nn::AttentionOptions attention{
+      .dim = config.dim, .num_heads = config.num_heads, .num_kv_heads = config.num_kv_heads, .qk_norm = config.qk_norm};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     blocks_.push_back(register_module("blocks_" + std::to_string(layer),
                                       std::make_shared<MultimodalBlock>(attention, config.moe, config.norm_eps)));
     if (layer > 0)
-      if (const auto shared = blocks_[0]->moe()->router()->shared_part()) blocks_[layer]->moe()->router()->share(shared);
+      if (const auto shared = blocks_[0]->moe()->router()->shared_part())
+        blocks_[layer]->moe()->router()->share(shared);
   }
 }
 
@@ -35,7 +34,8 @@ BackboneOutput Backbone::forward(const TokenSequence& sequence, const Conditioni
   check<ShapeError>(!options.replay || static_cast<int64_t>(options.replay->size()) == config_.depth,
                     "[backbone] replay needs one routing a layer, ", config_.depth);
   const auto layout = nn::make_attention_layout(sequence);
-  const auto rope = nn::make_rope_table(sequence.position_TA, {.axis_dims = config_.rope_axis_dims, .theta = config_.rope_theta});
+  const auto rope =
+      nn::make_rope_table(sequence.position_TA, {.axis_dims = config_.rope_axis_dims, .theta = config_.rope_theta});
   BlockInput input{.layout = layout,
                    .rope = rope,
                    .condition_CD = conditioning.condition_CD,

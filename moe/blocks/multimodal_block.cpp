@@ -6,9 +6,11 @@
 namespace polyphony::moe {
 
 MultimodalBlock::MultimodalBlock(const nn::AttentionOptions& attention, const MoEConfig& moe, double norm_eps) {
-  attention_norm_ = register_module("attention_norm", std::make_shared<nn::RmsNorm>(nn::RmsNormOptions{.dim = attention.dim, .eps = norm_eps}));
+  attention_norm_ = register_module(
+      "attention_norm", std::make_shared<nn::RmsNorm>(nn::RmsNormOptions{.dim = attention.dim, .eps = norm_eps}));
   attention_ = register_module("attention", std::make_shared<nn::Attention>(attention));
-  moe_norm_ = register_module("moe_norm", std::make_shared<nn::RmsNorm>(nn::RmsNormOptions{.dim = attention.dim, .eps = norm_eps}));
+  moe_norm_ = register_module("moe_norm",
+                              std::make_shared<nn::RmsNorm>(nn::RmsNormOptions{.dim = attention.dim, .eps = norm_eps}));
   moe_ = register_module("moe", std::make_shared<MoELayer>(moe));
   ada_ln_ = register_module("ada_ln", std::make_shared<nn::AdaLnZero>(attention.dim));
 }

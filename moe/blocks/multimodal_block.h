@@ -17,9 +17,9 @@ namespace polyphony::moe {
 struct BlockInput {
   const nn::AttentionLayout& layout;
   const nn::RopeTable& rope;
-  const at::Tensor& condition_CD;     // timestep embeddings; undefined when no token is conditioned
-  const at::Tensor& condition_T;      // i64: 0 = unconditioned token, c + 1 = row c of condition_CD
-  RoutingContext routing = {};             // x_TD and state_TP are filled in by the block
+  const at::Tensor& condition_CD;  // timestep embeddings; undefined when no token is conditioned
+  const at::Tensor& condition_T;   // i64: 0 = unconditioned token, c + 1 = row c of condition_CD
+  RoutingContext routing = {};     // x_TD and state_TP are filled in by the block
 };
 
 struct BlockOutput {

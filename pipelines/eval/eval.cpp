@@ -34,7 +34,8 @@ struct Counts {
 std::string interval_note(const char* name, const scenes::Share& share) {
   const auto interval = scenes::wilson_interval(share);
   char text[128];
-  std::snprintf(text, sizeof text, "%s %.3f, 95%% interval %.3f to %.3f", name, share.rate(), interval.low, interval.high);
+  std::snprintf(text, sizeof text, "%s %.3f, 95%% interval %.3f to %.3f", name, share.rate(), interval.low,
+                interval.high);
   return text;
 }
 
@@ -49,14 +50,18 @@ void write_sheet(const fs::path& folder, const at::Tensor& drawn_BHWC, const std
 }  // namespace
 
 std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress& on_progress) {
-  check<UsageError>(options.count >= 1 && options.count <= 100000, "[eval] count must be in [1, 100000], got ", options.count);
+  check<UsageError>(options.count >= 1 && options.count <= 100000, "[eval] count must be in [1, 100000], got ",
+                    options.count);
   if (options.session.threads > 0) at::set_num_threads(static_cast<int>(options.session.threads));
   const auto folder = options.session.model_folder.empty() ? default_model_folder() : options.session.model_folder;
   auto bundle = load_joint(folder);
   bundle.autoencoder->use_channels_last();
   if (options.session.dtype == "bfloat16") bundle.model->to(at::kBFloat16);
 
-  EvalReport report{.count = options.count, .seed = options.seed, .model = fs::path(folder).filename().string(), .device = "cpu",
+  EvalReport report{.count = options.count,
+                    .seed = options.seed,
+                    .model = fs::path(folder).filename().string(),
+                    .device = "cpu",
                     .dtype = options.session.dtype == "bfloat16" ? "bfloat16" : "float32",
                     .steps = options.steps.value_or(bundle.defaults.steps),
                     .guidance = options.guidance.value_or(bundle.defaults.guidance)};
@@ -78,10 +83,12 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
       return !on_progress || on_progress({.task = task, .done = first, .total = options.count});
     };
     const auto draw_start = Clock::now();
-    const auto z = draw_latents(*bundle.model, ids, draw, [&](int64_t, const at::Tensor&) { return go_on("generate"); });
+    const auto z =
+        draw_latents(*bundle.model, ids, draw, [&](int64_t, const at::Tensor&) { return go_on("generate"); });
     if (!z) return std::nullopt;
     const c10::InferenceMode inference;
-    const auto pictures = bytes_from_pixels(bundle.autoencoder->decode(bundle.autoencoder->from_latent(*z).contiguous(at::MemoryFormat::ChannelsLast)));
+    const auto pictures = bytes_from_pixels(
+        bundle.autoencoder->decode(bundle.autoencoder->from_latent(*z).contiguous(at::MemoryFormat::ChannelsLast)));
     report.seconds_generate += seconds_since(draw_start);
     const auto caption_start = Clock::now();
     const auto words = caption_pictures(*bundle.model, batch.pixels_BCHW, bundle.config.max_text_tokens,
@@ -92,7 +99,8 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
       const auto& truth = batch.scenes[i];
       counts.caption.add(scenes::caption_exact(bundle.tokenizer->decode(words->ids[i]), truth));
       const auto picture = pictures[i].contiguous();
-      const auto found = scenes::detect_scene({picture.const_data_ptr<uint8_t>(), static_cast<size_t>(picture.numel())});
+      const auto found =
+          scenes::detect_scene({picture.const_data_ptr<uint8_t>(), static_cast<size_t>(picture.numel())});
       const auto verdict = scenes::compare(found, truth);
       counts.picture.add(verdict.objects_right);
       counts.sizes.add(verdict.objects_right && verdict.size_right);

@@ -32,7 +32,9 @@ TensorMap forward_joint(const ForwardInputs& inputs) {
     const auto found = inputs.tensors.find(name);
     return found == inputs.tensors.end() ? at::Tensor() : found->second;
   };
-  JointInput input{.texts = {.caption_complete = false}, .noisy_BCHW = tensor("latents"), .t_B = tensor("t"),
+  JointInput input{.texts = {.caption_complete = false},
+                   .noisy_BCHW = tensor("latents"),
+                   .t_B = tensor("t"),
                    .pixels_NCHW = tensor("pixel_values")};
   check<DataError>(input.noisy_BCHW.defined() || input.pixels_NCHW.defined(),
                    "[forward] expected latents and t, or pixel_values, got neither");
@@ -41,7 +43,8 @@ TensorMap forward_joint(const ForwardInputs& inputs) {
     input.t_B = input.t_B.to(at::kFloat);
     input.texts.draw = rows_of(inputs.tensors, "prompt_ids", input.noisy_BCHW.size(0));
   }
-  if (input.pixels_NCHW.defined()) input.texts.caption = rows_of(inputs.tensors, "input_ids", input.pixels_NCHW.size(0));
+  if (input.pixels_NCHW.defined())
+    input.texts.caption = rows_of(inputs.tensors, "input_ids", input.pixels_NCHW.size(0));
   const auto out = bundle.model->forward(input);
   TensorMap tensors;
   if (out.clean_BCHW.defined()) tensors["clean"] = out.clean_BCHW;

@@ -28,7 +28,8 @@ JointConfig joint_config(Config& config) {
   c.max_text_tokens = m.integer("max_text_tokens", c.max_text_tokens, {1, 1 << 20});
   m.require(b.dim % b.num_heads == 0, "num_heads", "must divide dim");
   m.require(b.num_heads % b.num_kv_heads == 0, "num_kv_heads", "must divide num_heads");
-  m.require(b.rope_axis_dims.size() == static_cast<size_t>(kPositionAxes), "rope_axis_dims", "needs three entries: order, row, column");
+  m.require(b.rope_axis_dims.size() == static_cast<size_t>(kPositionAxes), "rope_axis_dims",
+            "needs three entries: order, row, column");
   m.require(c.image_size % c.image_patch == 0, "image_patch", "must divide image_size");
   m.require(c.latent_size % c.latent_patch == 0, "latent_patch", "must divide latent_size");
   b.moe = moe::MoEConfig::from(config.section("moe"), b.dim);
@@ -70,7 +71,8 @@ nlohmann::ordered_json moe_json(const moe::MoEConfig& c) {
                                  {"modalities", names_of(c.modalities)},
                                  {"groups", nlohmann::ordered_json::array()}};
   for (const auto& group : c.groups)
-    json["groups"].push_back({{"name", group.name}, {"modalities", names_of(group.modalities)}, {"num_experts", group.num_experts}});
+    json["groups"].push_back(
+        {{"name", group.name}, {"modalities", names_of(group.modalities)}, {"num_experts", group.num_experts}});
   if (c.groups.empty()) json["num_experts"] = r.num_experts;
   return json;
 }

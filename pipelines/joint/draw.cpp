@@ -75,7 +75,8 @@ std::optional<CaptionIds> caption_pictures(JointModel& model, const at::Tensor& 
     open = std::move(still_open);
     if (on_token && !on_token(done + 1, max_tokens)) return std::nullopt;
   }
-  for (int64_t n = 0; n < N; ++n) out.confidence[n] = words[n] ? std::exp(log_probability[n] / static_cast<double>(words[n])) : 0;
+  for (int64_t n = 0; n < N; ++n)
+    out.confidence[n] = words[n] ? std::exp(log_probability[n] / static_cast<double>(words[n])) : 0;
   return out;
 }
 

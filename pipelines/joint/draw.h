@@ -10,8 +10,8 @@
 namespace polyphony::pipelines {
 
 struct DrawOptions {
-  int64_t steps = 12;        // Euler steps from pure noise to the picture
-  double guidance = 2.0;     // 1 = none: then the unconditional pass is not run
+  int64_t steps = 12;                // Euler steps from pure noise to the picture
+  double guidance = 2.0;             // 1 = none: then the unconditional pass is not run
   std::vector<uint64_t> seeds = {};  // one a prompt; each picture's noise is its own
 };
 
@@ -23,8 +23,8 @@ std::optional<at::Tensor> draw_latents(JointModel& model, const std::vector<std:
                                        const DrawOptions& options, const OnDrawStep& on_step = {});
 
 struct CaptionIds {
-  std::vector<std::vector<int64_t>> ids = {};   // without the end mark
-  std::vector<double> confidence = {};          // geometric mean of the chosen words' probabilities, end mark included
+  std::vector<std::vector<int64_t>> ids = {};  // without the end mark
+  std::vector<double> confidence = {};         // geometric mean of the chosen words' probabilities, end mark included
 };
 
 // Pixels (N, 3, S, S) in [-1, 1] -> greedy captions; nothing if on_token stopped it (words done, most possible).

@@ -37,7 +37,8 @@ JointBundle load_joint(const fs::path& folder) {
   auto config = Config::from_json_string(text, path.string());
   const auto root = config.root();
   const auto type = root.text("model_type", "");
-  check<DataError>(type == kJointModelType, "[joint] ", path.string(), ": model_type must be ", kJointModelType, ", got '", type, "'");
+  check<DataError>(type == kJointModelType, "[joint] ", path.string(), ": model_type must be ", kJointModelType,
+                   ", got '", type, "'");
   JointBundle bundle;
   bundle.config = joint_config(config);
   const auto model = config.section("model");
@@ -45,13 +46,15 @@ JointBundle load_joint(const fs::path& folder) {
   bundle.config.begin_id = model.required_integer("begin_id", {0, bundle.config.vocab_size - 1});
   bundle.config.end_id = model.required_integer("end_id", {0, bundle.config.vocab_size - 1});
   const auto defaults = config.section("defaults");
-  bundle.defaults = {.steps = defaults.integer("steps", 12, {1, 1000}), .guidance = defaults.number("guidance", 2.0, {.min = 0, .max = 100})};
+  bundle.defaults = {.steps = defaults.integer("steps", 12, {1, 1000}),
+                     .guidance = defaults.number("guidance", 2.0, {.min = 0, .max = 100})};
   config.check_all_used();
 
-  bundle.tokenizer = std::make_shared<text::Tokenizer>(
-      text::Tokenizer::from_bytes(read_file(folder / "tokenizer.model", kMaxTokenizerBytes), (folder / "tokenizer.model").string()));
+  bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
+      read_file(folder / "tokenizer.model", kMaxTokenizerBytes), (folder / "tokenizer.model").string()));
   check<DataError>(bundle.tokenizer->vocab_size() == bundle.config.vocab_size, "[joint] ", folder.string(),
-                   ": the tokenizer has ", bundle.tokenizer->vocab_size(), " pieces, config.json says ", bundle.config.vocab_size);
+                   ": the tokenizer has ", bundle.tokenizer->vocab_size(), " pieces, config.json says ",
+                   bundle.config.vocab_size);
   bundle.model = std::make_shared<JointModel>(bundle.config);
   load_into(*bundle.model, load_tensors(folder), {});
   bundle.model->eval();

@@ -26,7 +26,8 @@ struct JointBundle {
 
 inline constexpr const char* kJointModelType = "polyphony_joint";
 
-// Writes a diffusers vae folder. `config` may differ from the module's own in what is measured after training (scaling, shift).
+// Writes a diffusers vae folder. `config` may differ from the module's own in what is measured after training (scaling,
+// shift).
 void save_autoencoder(latent::AutoencoderKL& autoencoder, const latent::AutoencoderConfig& config,
                       const std::filesystem::path& folder, at::ScalarType dtype = at::kFloat);
 

@@ -33,8 +33,10 @@ RgbImage image_from(const at::Tensor& bytes_HWC) {
 }
 
 at::Tensor bytes_of(const RgbImage& image) {
-  check<DataError>(image.width > 0 && image.height > 0 && static_cast<int64_t>(image.pixels.size()) == image.width * image.height * 3,
-                   "[caption] a picture of ", image.width, "x", image.height, " must have 3 bytes a pixel, got ", image.pixels.size());
+  check<DataError>(image.width > 0 && image.height > 0 &&
+                       static_cast<int64_t>(image.pixels.size()) == image.width * image.height * 3,
+                   "[caption] a picture of ", image.width, "x", image.height, " must have 3 bytes a pixel, got ",
+                   image.pixels.size());
   auto out = at::empty({image.height, image.width, 3}, at::kByte);
   std::memcpy(out.mutable_data_ptr<uint8_t>(), image.pixels.data(), image.pixels.size());
   return out;
@@ -59,8 +61,9 @@ class JointSession : public Session {
       : bundle_(std::move(bundle)), folder_(folder), dtype_(options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat) {
     bundle_.model->to(dtype_);
     bundle_.autoencoder->use_channels_last();
-    name_ = join(folder.filename().string().empty() ? folder.parent_path().filename().string() : folder.filename().string(), " ",
-                 sha256_file(folder / "model.safetensors").substr(0, 8));
+    name_ =
+        join(folder.filename().string().empty() ? folder.parent_path().filename().string() : folder.filename().string(),
+             " ", sha256_file(folder / "model.safetensors").substr(0, 8));
   }
 
   std::optional<GenerateResult> generate(const GenerateRequest& request, const OnProgress& on_progress) override {
@@ -76,11 +79,20 @@ class JointSession : public Session {
     for (const auto& p : bundle_.model->parameters()) total += p.numel();
     for (const auto& p : bundle_.autoencoder->parameters()) total += p.numel();
     const auto example = scenes::canonical_caption(scenes::SceneStream(7, scenes::Split::train).scene(0));
-    return {.name = name_, .folder = folder_.string(), .model_type = kJointModelType, .parameters_total = total,
-            .parameters_active = total - inactive_parameters(bundle_.config.backbone), .device = "cpu", .dtype = dtype_name(),
-            .picture_width = bundle_.config.image_size, .picture_height = bundle_.config.image_size,
-            .default_steps = bundle_.defaults.steps, .default_guidance = bundle_.defaults.guidance,
-            .can_generate = true, .can_caption = true, .example_prompt = example};
+    return {.name = name_,
+            .folder = folder_.string(),
+            .model_type = kJointModelType,
+            .parameters_total = total,
+            .parameters_active = total - inactive_parameters(bundle_.config.backbone),
+            .device = "cpu",
+            .dtype = dtype_name(),
+            .picture_width = bundle_.config.image_size,
+            .picture_height = bundle_.config.image_size,
+            .default_steps = bundle_.defaults.steps,
+            .default_guidance = bundle_.defaults.guidance,
+            .can_generate = true,
+            .can_caption = true,
+            .example_prompt = example};
   }
 
  private:
@@ -92,8 +104,8 @@ class JointSession : public Session {
     out.used.guidance = request.guidance.value_or(bundle_.defaults.guidance);
     out.used.seed = request.seed.value_or(random_seed());
     const auto ids = bundle_.tokenizer->encode(request.prompt);
-    check<UsageError>(static_cast<int64_t>(ids.size()) <= bundle_.config.max_text_tokens, "[generate] prompt has ", ids.size(),
-                      " tokens, this model takes at most ", bundle_.config.max_text_tokens);
+    check<UsageError>(static_cast<int64_t>(ids.size()) <= bundle_.config.max_text_tokens, "[generate] prompt has ",
+                      ids.size(), " tokens, this model takes at most ", bundle_.config.max_text_tokens);
     out.warnings = prompt_warnings(request.prompt);
 
     const auto start = Clock::now();
@@ -101,14 +113,16 @@ class JointSession : public Session {
     // One picture after another: its bytes then depend on nothing but its own seed.
     for (int64_t i = 0; i < request.count; ++i) {
       const uint64_t seed = *out.used.seed + static_cast<uint64_t>(i);
-      const auto z = draw_latents(*bundle_.model, {ids}, {.steps = *out.used.steps, .guidance = *out.used.guidance, .seeds = {seed}},
-                                  [&](int64_t done, const at::Tensor& clean) {
-                                    if (!on_progress) return true;
-                                    return on_progress({.task = "generate", .done = i * *out.used.steps + done, .total = total,
-                                                        .preview = decode(clean)});
-                                  });
+      const auto z = draw_latents(
+          *bundle_.model, {ids}, {.steps = *out.used.steps, .guidance = *out.used.guidance, .seeds = {seed}},
+          [&](int64_t done, const at::Tensor& clean) {
+            if (!on_progress) return true;
+            return on_progress(
+                {.task = "generate", .done = i * *out.used.steps + done, .total = total, .preview = decode(clean)});
+          });
       if (!z) return std::nullopt;
-      out.pictures.push_back({.image = decode(*z), .seed = seed, .parameters_json = parameters_json(out.used, seed, name_)});
+      out.pictures.push_back(
+          {.image = decode(*z), .seed = seed, .parameters_json = parameters_json(out.used, seed, name_)});
     }
     out.seconds = seconds_since(start);
     out.seconds_per_step = out.seconds / static_cast<double>(total);
@@ -118,14 +132,16 @@ class JointSession : public Session {
   std::optional<CaptionResult> describe_picture(const CaptionRequest& request, const OnProgress& on_progress) {
     check_request(request);
     const auto bytes = request.image ? bytes_of(*request.image) : image::load_image(request.file);
-    CaptionResult out{.model = name_, .device = "cpu", .dtype = dtype_name(), .file = request.file, .picture = image_from(bytes)};
+    CaptionResult out{
+        .model = name_, .device = "cpu", .dtype = dtype_name(), .file = request.file, .picture = image_from(bytes)};
     const auto start = Clock::now();
     const int64_t side = bundle_.config.image_size;
     const auto pixels = pixels_from_bytes(bytes.size(0) == side && bytes.size(1) == side ? bytes : fitted(bytes, side));
-    const auto words = caption_pictures(*bundle_.model, pixels.unsqueeze(0), request.max_tokens.value_or(bundle_.config.max_text_tokens),
-                                        [&](int64_t done, int64_t most) {
-                                          return !on_progress || on_progress({.task = "caption", .done = done, .total = most});
-                                        });
+    const auto words =
+        caption_pictures(*bundle_.model, pixels.unsqueeze(0),
+                         request.max_tokens.value_or(bundle_.config.max_text_tokens), [&](int64_t done, int64_t most) {
+                           return !on_progress || on_progress({.task = "caption", .done = done, .total = most});
+                         });
     if (!words) return std::nullopt;
     out.text = bundle_.tokenizer->decode(words->ids[0]);
     out.tokens = static_cast<int64_t>(words->ids[0].size());

@@ -24,10 +24,13 @@ JointModel::JointModel(const JointConfig& config) : config_(config) {
   const int64_t latent_dim = config.latent_channels * config.latent_patch * config.latent_patch;
   text_embedding_ = register_module("text_embedding", torch::nn::Embedding(config.vocab_size, D));
   torch::nn::init::normal_(text_embedding_->weight, 0, 0.02);
-  image_encoder_ = register_module("image_encoder", std::make_shared<image::PatchEncoder>(image::PatchEncoderConfig{
-      .image_size = config.image_size, .patch_size = config.image_patch, .dim = D, .hidden = config.image_hidden}));
+  image_encoder_ = register_module(
+      "image_encoder",
+      std::make_shared<image::PatchEncoder>(image::PatchEncoderConfig{
+          .image_size = config.image_size, .patch_size = config.image_patch, .dim = D, .hidden = config.image_hidden}));
   latent_in_ = register_module("latent_in", torch::nn::Linear(latent_dim, D));
-  timestep_ = register_module("timestep", std::make_shared<nn::TimestepEmbedder>(D, nn::TimestepOptions{.scale = 1000}));
+  timestep_ =
+      register_module("timestep", std::make_shared<nn::TimestepEmbedder>(D, nn::TimestepOptions{.scale = 1000}));
   backbone_ = register_module("backbone", std::make_shared<moe::Backbone>(config.backbone));
   text_norm_ = register_module("text_norm", std::make_shared<nn::RmsNorm>(norm));
   latent_norm_ = register_module("latent_norm", std::make_shared<nn::RmsNorm>(norm));
@@ -45,12 +48,15 @@ void check_input(const JointInput& input, const JointConfig& c) {
   check<ShapeError>(num_draw + num_caption > 0, "[joint] expected at least one sample, got none");
   if (num_draw > 0) {
     const std::vector<int64_t> want{num_draw, c.latent_channels, c.latent_size, c.latent_size};
-    check<ShapeError>(input.noisy_BCHW.defined() && input.noisy_BCHW.sizes() == want, "[joint] latents must be ", at::IntArrayRef(want));
-    check<ShapeError>(input.t_B.defined() && input.t_B.dim() == 1 && input.t_B.size(0) == num_draw, "[joint] t must be (", num_draw, ")");
+    check<ShapeError>(input.noisy_BCHW.defined() && input.noisy_BCHW.sizes() == want, "[joint] latents must be ",
+                      at::IntArrayRef(want));
+    check<ShapeError>(input.t_B.defined() && input.t_B.dim() == 1 && input.t_B.size(0) == num_draw,
+                      "[joint] t must be (", num_draw, ")");
   }
   if (num_caption > 0) {
     const std::vector<int64_t> want{num_caption, 3, c.image_size, c.image_size};
-    check<ShapeError>(input.pixels_NCHW.defined() && input.pixels_NCHW.sizes() == want, "[joint] pixels must be ", at::IntArrayRef(want));
+    check<ShapeError>(input.pixels_NCHW.defined() && input.pixels_NCHW.sizes() == want, "[joint] pixels must be ",
+                      at::IntArrayRef(want));
   }
   for (const auto* texts : {&input.texts.draw, &input.texts.caption})
     for (const auto& ids : *texts) {
@@ -77,7 +83,8 @@ JointOutput JointModel::forward(const JointInput& input, const moe::BackboneOpti
     table.push_back(latent_in_->forward(latent::patchify(input.noisy_BCHW.to(dtype), {.patch = config_.latent_patch})));
     conditioning.condition_CD = timestep_->forward(input.t_B);
     conditioning.condition_T = layout.condition_T;
-    conditioning.timestep_T = at::cat({at::zeros({1}, at::kFloat), input.t_B.to(at::kFloat)}).index_select(0, layout.condition_T);
+    conditioning.timestep_T =
+        at::cat({at::zeros({1}, at::kFloat), input.t_B.to(at::kFloat)}).index_select(0, layout.condition_T);
   }
   for (auto& part : table) part = part.to(table.front().scalar_type());
   TokenSequence sequence = layout.fields;

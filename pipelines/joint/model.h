@@ -38,17 +38,17 @@ std::string joint_config_json(const JointConfig& config);
 
 struct JointInput {
   JointTexts texts = {};
-  at::Tensor noisy_BCHW = {};    // scaled latents at time t; undefined without draw samples
-  at::Tensor t_B = {};           // f32 in [0, 1]; 1 is pure noise
-  at::Tensor pixels_NCHW = {};   // f32 in [-1, 1]; undefined without caption samples
+  at::Tensor noisy_BCHW = {};   // scaled latents at time t; undefined without draw samples
+  at::Tensor t_B = {};          // f32 in [0, 1]; 1 is pure noise
+  at::Tensor pixels_NCHW = {};  // f32 in [-1, 1]; undefined without caption samples
 };
 
 struct JointOutput {
-  at::Tensor clean_BCHW = {};    // predicted clean latents, f32
-  at::Tensor logits_PV = {};     // next-word logits, f32: of predict_rows when texts are complete, else of last_rows
-  at::Tensor targets_P = {};     // i64, only when texts are complete
+  at::Tensor clean_BCHW = {};  // predicted clean latents, f32
+  at::Tensor logits_PV = {};   // next-word logits, f32: of predict_rows when texts are complete, else of last_rows
+  at::Tensor targets_P = {};   // i64, only when texts are complete
   std::vector<moe::Routing> routings = {};
-  TokenSequence fields = {};     // modality, spans and samples of the packed tokens (no tokens_TD)
+  TokenSequence fields = {};  // modality, spans and samples of the packed tokens (no tokens_TD)
 };
 
 class JointModel : public torch::nn::Module {

@@ -6,7 +6,8 @@
 namespace polyphony::pipelines {
 namespace {
 
-// Appends packed tokens one by one; plain vectors, because thousands of tiny tensor operations would cost more than the model.
+// Appends packed tokens one by one; plain vectors, because thousands of tiny tensor operations would cost more than the
+// model.
 struct Builder {
   std::vector<int64_t> source, span, token_id, condition, latent, predict, target, last;
   std::vector<uint8_t> modality;
@@ -61,7 +62,8 @@ JointLayout joint_layout(const JointTexts& texts, const JointGrid& grid) {
     b.text(grid.begin_id);
     for (const int64_t id : texts.draw[i]) b.text(id);
     const int64_t begin = b.size();
-    b.grid(first_latent + static_cast<int64_t>(i) * latent_tokens, Modality::latent, grid.latent_rows, grid.latent_columns);
+    b.grid(first_latent + static_cast<int64_t>(i) * latent_tokens, Modality::latent, grid.latent_rows,
+           grid.latent_columns);
     for (int64_t row = begin; row < b.size(); ++row) {
       b.condition[row] = static_cast<int64_t>(i) + 1;
       b.latent.push_back(row);

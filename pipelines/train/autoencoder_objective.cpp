@@ -47,7 +47,9 @@ at::Tensor edge_loss(const at::Tensor& a, const at::Tensor& b) {
 class AutoencoderObjective : public Objective {
  public:
   AutoencoderObjective(Config& config, const ObjectiveOptions& options)
-      : recipe_(read_recipe(config)), options_(options), stream_(options.seed, scenes::Split::train),
+      : recipe_(read_recipe(config)),
+        options_(options),
+        stream_(options.seed, scenes::Split::train),
         model_(std::make_shared<latent::AutoencoderKL>(recipe_.model)) {
     if (!options.init_from.empty()) load_into(*model_, load_tensors(options.init_from), {});
   }
@@ -89,7 +91,9 @@ class AutoencoderObjective : public Objective {
   }
 
  private:
-  at::Tensor probe() const { return scene_batch(scenes::SceneStream(options_.seed + 1, scenes::Split::train), 0, 256).pixels_BCHW; }
+  at::Tensor probe() const {
+    return scene_batch(scenes::SceneStream(options_.seed + 1, scenes::Split::train), 0, 256).pixels_BCHW;
+  }
 
   AutoencoderRecipe recipe_;
   ObjectiveOptions options_;

@@ -54,8 +54,8 @@ void check_manifest(const fs::path& folder) {
     std::error_code missing;
     const auto size = fs::file_size(folder / file, missing);
     check<DataError>(!missing, "[checkpoint] ", (folder / file).string(), " is missing");
-    check<DataError>(entry.value("bytes", uint64_t{0}) == size, "[checkpoint] ", (folder / file).string(), " must have ",
-                     entry.value("bytes", uint64_t{0}), " bytes, got ", size);
+    check<DataError>(entry.value("bytes", uint64_t{0}) == size, "[checkpoint] ", (folder / file).string(),
+                     " must have ", entry.value("bytes", uint64_t{0}), " bytes, got ", size);
     check_sha256(folder / file, entry.value("sha256", std::string{}));
   }
 }

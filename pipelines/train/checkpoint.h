@@ -11,10 +11,10 @@
 namespace polyphony::pipelines {
 
 struct Checkpoint {
-  int64_t step = 0;                              // optimiser steps done
-  std::map<std::string, at::Tensor> weights = {};     // parameters and buffers
-  std::map<std::string, at::Tensor> optimizer = {};   // Optimizer::state()
-  std::string state_json = {};                        // counters, recipe hash, versions
+  int64_t step = 0;                                  // optimiser steps done
+  std::map<std::string, at::Tensor> weights = {};    // parameters and buffers
+  std::map<std::string, at::Tensor> optimizer = {};  // Optimizer::state()
+  std::string state_json = {};                       // counters, recipe hash, versions
 };
 
 // Writes root/step-N atomically (a .tmp folder, fsync, rename), then removes all but the newest `keep` (at least 1).
@@ -25,6 +25,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& root, const C
 Checkpoint load_checkpoint(const std::filesystem::path& folder);
 
 // The newest folder under root whose manifest holds; damaged ones are passed over with a warning in `warnings`.
-std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& root, std::string* warnings = nullptr);
+std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& root,
+                                                       std::string* warnings = nullptr);
 
 }  // namespace polyphony::pipelines

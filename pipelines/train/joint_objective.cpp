@@ -21,11 +21,11 @@ namespace fs = std::filesystem;
 namespace {
 
 struct JointRecipe {
-  int64_t batch_size = 32;           // scenes a step; each is drawn and captioned
-  int64_t pool_size = 65536;         // distinct scenes; their latents are encoded once and kept
+  int64_t batch_size = 32;    // scenes a step; each is drawn and captioned
+  int64_t pool_size = 65536;  // distinct scenes; their latents are encoded once and kept
   double caption_weight = 1.0, balance_weight = 0.01, z_weight = 1e-4;
-  double text_dropout = 0.1;         // share of drawn pictures without their prompt, for guidance
-  double min_t = 0.3;                // loss weight 1 / max(t, min_t)^2
+  double text_dropout = 0.1;  // share of drawn pictures without their prompt, for guidance
+  double min_t = 0.3;         // loss weight 1 / max(t, min_t)^2
   fs::path autoencoder;
   int64_t vocab_size = 0, tokenizer_sentences = 0;
   JointDefaults defaults;
@@ -55,8 +55,10 @@ JointRecipe read_recipe(Config& config) {
 std::shared_ptr<text::Tokenizer> scene_tokenizer(const JointRecipe& recipe) {
   const scenes::SceneStream stream(0, scenes::Split::train);
   std::vector<std::string> sentences;
-  for (int64_t i = 0; i < recipe.tokenizer_sentences; ++i) sentences.push_back(stream[static_cast<uint64_t>(i)].caption);
-  const auto bytes = text::train_tokenizer(sentences, {.vocab_size = recipe.vocab_size, .kind = text::TokenizerKind::bpe});
+  for (int64_t i = 0; i < recipe.tokenizer_sentences; ++i)
+    sentences.push_back(stream[static_cast<uint64_t>(i)].caption);
+  const auto bytes =
+      text::train_tokenizer(sentences, {.vocab_size = recipe.vocab_size, .kind = text::TokenizerKind::bpe});
   return std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(bytes));
 }
 
@@ -98,7 +100,8 @@ class JointObjective : public Objective {
     JointInput input{.noisy_BCHW = (1 - t) * x0 + t * noise, .t_B = t_B, .pixels_NCHW = seen.pixels_BCHW};
     const auto dropped = at::rand({B}, generator) < recipe_.text_dropout;
     for (int64_t i = 0; i < B; ++i) {
-      input.texts.draw.push_back(dropped[i].item<bool>() ? std::vector<int64_t>{} : bundle_.tokenizer->encode(std::get<1>(draw)[i]));
+      input.texts.draw.push_back(dropped[i].item<bool>() ? std::vector<int64_t>{}
+                                                         : bundle_.tokenizer->encode(std::get<1>(draw)[i]));
       input.texts.caption.push_back(bundle_.tokenizer->encode(seen.captions[i]));
     }
     const auto out = bundle_.model->forward(input, {.step = step});
@@ -110,13 +113,17 @@ class JointObjective : public Objective {
     auto balance = at::zeros({}), z = at::zeros({});
     const auto& groups = bundle_.config.backbone.moe.groups;
     for (const auto& routing : out.routings) {
-      balance = balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
+      balance =
+          balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
       z = z + moe::router_z_loss(routing);
     }
     record(out);
     return {.total = flow + recipe_.caption_weight * words + recipe_.balance_weight * balance + recipe_.z_weight * z,
-            .parts = {{"flow", flow.detach()}, {"clean_mse", flow_B.mean().detach()}, {"words", words.detach()},
-                      {"balance", balance.detach()}, {"router_z", z.detach()}}};
+            .parts = {{"flow", flow.detach()},
+                      {"clean_mse", flow_B.mean().detach()},
+                      {"words", words.detach()},
+                      {"balance", balance.detach()},
+                      {"router_z", z.detach()}}};
   }
 
   void export_model(const fs::path& folder) override { save_joint(bundle_, folder); }
@@ -131,7 +138,9 @@ class JointObjective : public Objective {
       prompts.push_back(bundle_.tokenizer->encode(example.caption));
       seeds.push_back(static_cast<uint64_t>(i));
     }
-    const auto z = draw_latents(*bundle_.model, prompts, {.steps = recipe_.defaults.steps, .guidance = recipe_.defaults.guidance, .seeds = seeds});
+    const auto z =
+        draw_latents(*bundle_.model, prompts,
+                     {.steps = recipe_.defaults.steps, .guidance = recipe_.defaults.guidance, .seeds = seeds});
     const c10::InferenceMode inference;
     const auto drawn = bundle_.autoencoder->decode(bundle_.autoencoder->from_latent(*z));
     const auto wanted = scene_batch(held_out, 0, 16).pixels_BCHW;

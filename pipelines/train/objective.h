@@ -15,8 +15,8 @@
 namespace polyphony::pipelines {
 
 struct Loss {
-  at::Tensor total = {};                                // scalar with a gradient
-  std::map<std::string, at::Tensor> parts = {};         // detached scalars for the log
+  at::Tensor total = {};                         // scalar with a gradient
+  std::map<std::string, at::Tensor> parts = {};  // detached scalars for the log
 };
 
 class Objective {
@@ -37,9 +37,9 @@ class Objective {
 
 struct ObjectiveOptions {
   uint64_t seed = 0;
-  bool bf16 = true;                       // autocast matrix products to bf16
-  std::filesystem::path output = {};           // the run folder
-  std::filesystem::path init_from = {};        // exported model folder to go on from; empty for none
+  bool bf16 = true;                      // autocast matrix products to bf16
+  std::filesystem::path output = {};     // the run folder
+  std::filesystem::path init_from = {};  // exported model folder to go on from; empty for none
 };
 
 // Reads `objective.type` ("autoencoder" or "joint") and the sections that belong to it.

@@ -12,9 +12,9 @@ namespace polyphony::pipelines {
 
 struct OptimizerConfig {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
-  double weight_decay = 0.0;     // on parameters with two or more axes only
-  double max_grad_norm = 1.0;    // global norm; 0 switches clipping off
-  double ema_decay = 0.999;      // 0 switches the EMA off
+  double weight_decay = 0.0;   // on parameters with two or more axes only
+  double max_grad_norm = 1.0;  // global norm; 0 switches clipping off
+  double ema_decay = 0.999;    // 0 switches the EMA off
 };
 
 // Owns the state of the parameters of one module. Source: AdamW (arXiv:1711.05101).

@@ -11,15 +11,15 @@
 namespace polyphony::pipelines {
 
 struct TrainRecipe {
-  std::filesystem::path output = {};      // run folder
+  std::filesystem::path output = {};  // run folder
   uint64_t seed = 0;
   bool bf16 = true;
   int64_t max_steps = 1000;
   int64_t logging_steps = 20;
   int64_t save_steps = 1000;
   int64_t save_total_limit = 2;
-  double sample_minutes = 5;         // a picture of samples every so often; 0 for none
-  int64_t max_skipped_steps = 20;    // non-finite steps in a row before the run stops
+  double sample_minutes = 5;       // a picture of samples every so often; 0 for none
+  int64_t max_skipped_steps = 20;  // non-finite steps in a row before the run stops
   LrSchedule schedule = {};
   OptimizerConfig optimizer = {};
 };

@@ -10,7 +10,8 @@ namespace polyphony::pipelines {
 
 class RunLog {
  public:
-  // Appends to what the folder holds; lines after `first_step` (of a run that was cut off) are dropped from metrics.jsonl.
+  // Appends to what the folder holds; lines after `first_step` (of a run that was cut off) are dropped from
+  // metrics.jsonl.
   RunLog(const std::filesystem::path& folder, int64_t first_step);
   ~RunLog();
   void scalars(int64_t step, const std::map<std::string, double>& values);

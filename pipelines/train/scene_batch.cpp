@@ -28,7 +28,8 @@ namespace {
 constexpr uint64_t kScenesPerDensePicture = 4;
 
 // The 32x32 cells of `from` that hold an object and are still free in `taken` go into `into`. Both u8 (H, W, 3).
-void copy_cells(const scenes::Scene& scene, const at::Tensor& from, const at::Tensor& into, std::array<bool, 9>& taken) {
+void copy_cells(const scenes::Scene& scene, const at::Tensor& from, const at::Tensor& into,
+                std::array<bool, 9>& taken) {
   constexpr int64_t side = scenes::kCellSize;
   for (const auto& object : scene.objects) {
     if (taken[object.place]) continue;

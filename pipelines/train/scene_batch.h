@@ -11,7 +11,7 @@
 namespace polyphony::pipelines {
 
 struct SceneBatch {
-  at::Tensor pixels_BCHW = {};              // f32 in [-1, 1], RGB
+  at::Tensor pixels_BCHW = {};  // f32 in [-1, 1], RGB
   std::vector<std::string> captions = {};
   std::vector<scenes::Scene> scenes = {};
 };

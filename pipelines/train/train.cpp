@@ -17,9 +17,9 @@ namespace {
 
 constexpr int64_t kRecipeVersion = 1;
 
-// A step allocates and frees the same large buffers, and packed batches differ in length from step to step. Both defaults
-// are made for other loads: glibc gives large blocks back to the system at once, and oneDNN keeps 1024 kernels and
-// compiles every further shape anew (measured: two thirds of the time of a small model's step).
+// A step allocates and frees the same large buffers, and packed batches differ in length from step to step. Both
+// defaults are made for other loads: glibc gives large blocks back to the system at once, and oneDNN keeps 1024 kernels
+// and compiles every further shape anew (measured: two thirds of the time of a small model's step).
 void keep_memory_and_kernels() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
@@ -31,13 +31,15 @@ Config read_config(const TrainOptions& options) {
   config.set_from_environment();
   for (const auto& assignment : options.set) {
     const auto equals = assignment.find('=');
-    check<ConfigError>(equals != std::string::npos && equals > 0, "[train] --set expects key=value, got '", assignment, "'");
+    check<ConfigError>(equals != std::string::npos && equals > 0, "[train] --set expects key=value, got '", assignment,
+                       "'");
     config.set(assignment.substr(0, equals), assignment.substr(equals + 1), "--set " + assignment.substr(0, equals));
   }
   return config;
 }
 
-std::optional<Checkpoint> checkpoint_to_resume(const TrainOptions& options, const fs::path& output, TrainResult& result) {
+std::optional<Checkpoint> checkpoint_to_resume(const TrainOptions& options, const fs::path& output,
+                                               TrainResult& result) {
   if (options.resume.empty()) return std::nullopt;
   if (options.resume != "auto") return load_checkpoint(options.resume);
   std::string warnings;
@@ -68,27 +70,28 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
                     "[train] --resume goes on with a run and --init-from starts one: give one of them");
 
   TrainResult notes;
-  const auto objective = make_objective(config, {.seed = recipe.seed, .bf16 = recipe.bf16, .output = recipe.output,
-                                                 .init_from = options.init_from});
+  const auto objective = make_objective(
+      config, {.seed = recipe.seed, .bf16 = recipe.bf16, .output = recipe.output, .init_from = options.init_from});
   config.check_all_used();
   int64_t parameters = 0;
   for (const auto& p : objective->module().parameters()) parameters += p.numel();
   notes.parameters_total = parameters;
   if (options.dry_run) {
     notes.notes.push_back(join("the recipe is valid; ", parameters, " parameters, ",
-                               recipe.max_steps * objective->samples_per_step(), " samples in ", recipe.max_steps, " steps"));
+                               recipe.max_steps * objective->samples_per_step(), " samples in ", recipe.max_steps,
+                               " steps"));
     notes.output = recipe.output.string();
     return notes;
   }
   const auto resume = checkpoint_to_resume(options, recipe.output, notes);
-  check<UsageError>(resume || options.overwrite || options.resume == "auto" || !fs::exists(recipe.output / "metrics.jsonl"),
-                    "[train] ", recipe.output.string(), " already holds a run: give --resume auto, --overwrite or another --output");
+  check<UsageError>(
+      resume || options.overwrite || options.resume == "auto" || !fs::exists(recipe.output / "metrics.jsonl"),
+      "[train] ", recipe.output.string(), " already holds a run: give --resume auto, --overwrite or another --output");
   if (!resume) fs::remove(recipe.output / "metrics.jsonl");
   auto result = train_objective(*objective, recipe, resume, config.to_toml(), on_event);
   result.parameters_total = parameters;
   result.notes = std::move(notes.notes);
   return result;
 }
-
 
 }  // namespace polyphony::pipelines

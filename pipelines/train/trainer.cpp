@@ -39,13 +39,14 @@ class Bf16Region {
 };
 
 struct Counters {
-  int64_t step = 0;      // steps done
-  int64_t skipped = 0;   // non-finite steps, in all
-  double seconds = 0;    // of all runs
+  int64_t step = 0;     // steps done
+  int64_t skipped = 0;  // non-finite steps, in all
+  double seconds = 0;   // of all runs
 };
 
 std::string state_json(const Counters& c, uint64_t seed) {
-  return nlohmann::json{{"step", c.step}, {"skipped", c.skipped}, {"seconds", c.seconds}, {"seed", seed}}.dump(2) + "\n";
+  return nlohmann::json{{"step", c.step}, {"skipped", c.skipped}, {"seconds", c.seconds}, {"seed", seed}}.dump(2) +
+         "\n";
 }
 
 Counters counters_from(const Checkpoint& checkpoint, uint64_t seed) {
@@ -54,7 +55,8 @@ Counters counters_from(const Checkpoint& checkpoint, uint64_t seed) {
                    "[train] state.json of the checkpoint does not belong to step ", checkpoint.step);
   check<DataError>(state.value("seed", seed) == seed, "[train] the checkpoint was made with seed ",
                    state.value("seed", uint64_t{0}), ", the recipe says ", seed);
-  return {.step = checkpoint.step, .skipped = state.value("skipped", int64_t{0}), .seconds = state.value("seconds", 0.0)};
+  return {
+      .step = checkpoint.step, .skipped = state.value("skipped", int64_t{0}), .seconds = state.value("seconds", 0.0)};
 }
 
 struct StepResult {
@@ -93,10 +95,13 @@ TrainResult train_objective(Objective& objective, const TrainRecipe& recipe, con
 
   TrainResult result{.output = recipe.output.string()};
   const auto save = [&] {
-    result.checkpoint = save_checkpoint(checkpoints, {.step = counters.step, .weights = state_of(module),
-                                                      .optimizer = optimizer.state(),
-                                                      .state_json = state_json(counters, recipe.seed)},
-                                        recipe.save_total_limit).string();
+    result.checkpoint = save_checkpoint(checkpoints,
+                                        {.step = counters.step,
+                                         .weights = state_of(module),
+                                         .optimizer = optimizer.state(),
+                                         .state_json = state_json(counters, recipe.seed)},
+                                        recipe.save_total_limit)
+                            .string();
   };
   const auto sample = [&] {
     optimizer.swap_ema();
@@ -128,7 +133,8 @@ TrainResult train_objective(Objective& objective, const TrainRecipe& recipe, con
 
     const bool last = counters.step == recipe.max_steps;
     if (counters.step % recipe.logging_steps == 0 || last) {
-      const double per_second = static_cast<double>((counters.step - last_logged) * objective.samples_per_step()) / seconds_since(last_log);
+      const double per_second =
+          static_cast<double>((counters.step - last_logged) * objective.samples_per_step()) / seconds_since(last_log);
       last_log = Clock::now();
       last_logged = counters.step;
       auto values = objective.statistics();
@@ -140,8 +146,11 @@ TrainResult train_objective(Objective& objective, const TrainRecipe& recipe, con
       values["skipped_steps"] = static_cast<double>(counters.skipped);
       values["seconds"] = counters.seconds;
       log.scalars(counters.step, values);
-      stopped = on_event && !on_event({.step = counters.step, .total_steps = recipe.max_steps, .loss = step.loss,
-                                       .learning_rate = rate, .samples_per_second = per_second});
+      stopped = on_event && !on_event({.step = counters.step,
+                                       .total_steps = recipe.max_steps,
+                                       .loss = step.loss,
+                                       .learning_rate = rate,
+                                       .samples_per_second = per_second});
     }
     if (recipe.sample_minutes > 0 && seconds_since(last_sample) > 60 * recipe.sample_minutes) {
       sample();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tiny joint model with random weights: round trip on disk, the session over it, and what must not change its results.
+// A tiny joint model with random weights: round trip on disk, the session over it, and what must not change its
+// results.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
@@ -21,7 +22,8 @@ namespace fs = std::filesystem;
 void randomise(torch::nn::Module& module, uint64_t seed) {
   const c10::NoGradGuard no_grad;
   auto generator = make_generator(seed);
-  for (auto& p : module.parameters()) p.copy_(at::randn(p.sizes(), generator) * (p.dim() > 1 ? 0.15 : 0.05) + (p.dim() == 1 ? 1.0 : 0.0));
+  for (auto& p : module.parameters())
+    p.copy_(at::randn(p.sizes(), generator) * (p.dim() > 1 ? 0.15 : 0.05) + (p.dim() == 1 ? 1.0 : 0.0));
 }
 
 JointBundle tiny_bundle() {
@@ -29,8 +31,8 @@ JointBundle tiny_bundle() {
   const scenes::SceneStream stream(0, scenes::Split::train);
   std::vector<std::string> sentences;
   for (uint64_t i = 0; i < 200; ++i) sentences.push_back(stream[i].caption);
-  bundle.tokenizer = std::make_shared<text::Tokenizer>(
-      text::Tokenizer::from_bytes(text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
+  bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
+      text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
   auto config = Config::from_string(R"(
 [model]
 dim = 32
@@ -50,7 +52,8 @@ num_experts = 2
 name = "said and drawn"
 modalities = ["text", "latent"]
 num_experts = 2
-)", "tiny");
+)",
+                                    "tiny");
   bundle.config = joint_config(config);
   config.check_all_used();
   bundle.config.vocab_size = bundle.tokenizer->vocab_size();
@@ -73,7 +76,9 @@ class JointSessionTest : public testing::Test {
     save_joint(tiny_bundle(), folder_, at::kFloat);
   }
   static void TearDownTestSuite() { fs::remove_all(folder_); }
-  static std::unique_ptr<Session> open(int64_t threads = 1) { return open_session({.model_folder = folder_.string(), .threads = threads}); }
+  static std::unique_ptr<Session> open(int64_t threads = 1) {
+    return open_session({.model_folder = folder_.string(), .threads = threads});
+  }
   static inline fs::path folder_;
 };
 
@@ -81,7 +86,9 @@ TEST_F(JointSessionTest, FolderReadsBackToTheSameModel) {
   const auto a = tiny_bundle();
   const auto b = load_joint(folder_);
   EXPECT_EQ(joint_config_json(a.config), joint_config_json(b.config));
-  const JointInput input{.texts = {.draw = {{5, 6, 7}}, .caption = {{8}}}, .noisy_BCHW = at::ones({1, 4, 12, 12}), .t_B = at::full({1}, 0.7f),
+  const JointInput input{.texts = {.draw = {{5, 6, 7}}, .caption = {{8}}},
+                         .noisy_BCHW = at::ones({1, 4, 12, 12}),
+                         .t_B = at::full({1}, 0.7f),
                          .pixels_NCHW = at::zeros({1, 3, 96, 96})};
   const c10::InferenceMode inference;
   const auto x = a.model->forward(input), y = b.model->forward(input);
@@ -91,7 +98,11 @@ TEST_F(JointSessionTest, FolderReadsBackToTheSameModel) {
 }
 
 TEST_F(JointSessionTest, SameSeedGivesTheSameBytesForOneAndTwoThreadsAndAloneOrAmongOthers) {
-  const GenerateRequest request{.prompt = "a small red circle at the top on a white background", .steps = 3, .guidance = 2.0, .seed = 5, .count = 2};
+  const GenerateRequest request{.prompt = "a small red circle at the top on a white background",
+                                .steps = 3,
+                                .guidance = 2.0,
+                                .seed = 5,
+                                .count = 2};
   const auto one = open(1)->generate(request, {});
   const auto two = open(2)->generate(request, {});
   ASSERT_TRUE(one && two);
@@ -108,7 +119,13 @@ TEST_F(JointSessionTest, ProgressThatSaysNoStopsAndLeavesTheSessionReady) {
   auto session = open();
   const GenerateRequest request{.prompt = "a", .steps = 4, .seed = 1};
   int64_t calls = 0;
-  EXPECT_FALSE(session->generate(request, [&](const Progress& p) { EXPECT_TRUE(p.preview.has_value()); return ++calls < 2; }).has_value());
+  EXPECT_FALSE(session
+                   ->generate(request,
+                              [&](const Progress& p) {
+                                EXPECT_TRUE(p.preview.has_value());
+                                return ++calls < 2;
+                              })
+                   .has_value());
   EXPECT_EQ(calls, 2);
   EXPECT_TRUE(session->generate(request, {}).has_value());
 }
@@ -159,7 +176,8 @@ TEST(JointModel, CaptionOfAPictureDoesNotDependOnItsNeighboursInTheBatch) {
   auto generator = make_generator(4);
   const auto pixels = at::randn({2, 3, 96, 96}, generator);
   const auto both = bundle.model->forward({.texts = {.caption = {{5, 6}, {7, 8, 9}}}, .pixels_NCHW = pixels}).logits_PV;
-  const auto first = bundle.model->forward({.texts = {.caption = {{5, 6}}}, .pixels_NCHW = pixels.narrow(0, 0, 1)}).logits_PV;
+  const auto first =
+      bundle.model->forward({.texts = {.caption = {{5, 6}}}, .pixels_NCHW = pixels.narrow(0, 0, 1)}).logits_PV;
   EXPECT_TRUE(at::allclose(both.narrow(0, 0, 3), first, 1e-4, 1e-5));
 }
 

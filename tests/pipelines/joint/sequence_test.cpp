@@ -7,7 +7,8 @@
 namespace polyphony::pipelines {
 namespace {
 
-constexpr JointGrid kGrid{.latent_rows = 2, .latent_columns = 2, .image_rows = 1, .image_columns = 2, .begin_id = 1, .end_id = 2};
+constexpr JointGrid kGrid{
+    .latent_rows = 2, .latent_columns = 2, .image_rows = 1, .image_columns = 2, .begin_id = 1, .end_id = 2};
 
 std::vector<int64_t> list(const at::Tensor& t) {
   const auto c = t.contiguous();

@@ -7,7 +7,12 @@ namespace polyphony::pipelines {
 namespace {
 
 LrSchedule schedule(const std::string& type) {
-  return {.type = type, .learning_rate = 1.0, .min_lr_factor = 0.1, .warmup_steps = 10, .total_steps = 110, .decay_ratio = 0.5};
+  return {.type = type,
+          .learning_rate = 1.0,
+          .min_lr_factor = 0.1,
+          .warmup_steps = 10,
+          .total_steps = 110,
+          .decay_ratio = 0.5};
 }
 
 TEST(LrSchedule, WarmsUpLinearlyToThePeak) {

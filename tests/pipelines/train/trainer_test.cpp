@@ -12,8 +12,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
-#include "core/error.h"
 #include "core/base/jsonl.h"
+#include "core/error.h"
 #include "core/rng.h"
 
 namespace polyphony::pipelines {
@@ -60,13 +60,19 @@ class Trainer : public testing::Test {
   void TearDown() override { fs::remove_all(root_); }
 
   TrainRecipe recipe(const std::string& name, int64_t steps) const {
-    TrainRecipe r{.output = root_ / name, .bf16 = false, .max_steps = steps, .logging_steps = 1, .save_steps = 4, .sample_minutes = 0};
+    TrainRecipe r{.output = root_ / name,
+                  .bf16 = false,
+                  .max_steps = steps,
+                  .logging_steps = 1,
+                  .save_steps = 4,
+                  .sample_minutes = 0};
     r.schedule = {.learning_rate = 0.05, .warmup_steps = 2, .total_steps = 20};
     return r;
   }
   std::vector<double> losses(const std::string& name) const {
     std::vector<double> out;
-    read_jsonl(root_ / name / "metrics.jsonl", [&](const nlohmann::json& line, int64_t) { out.push_back(line["loss"].get<double>()); });
+    read_jsonl(root_ / name / "metrics.jsonl",
+               [&](const nlohmann::json& line, int64_t) { out.push_back(line["loss"].get<double>()); });
     return out;
   }
   static TrainResult train(const TrainRecipe& r, bool resume, const OnTrainEvent& on_event = {}) {

@@ -61,6 +61,9 @@ Run define_eval(CLI::App& app, Terminal& terminal) {
   app.add_option("--samples", eval.samples, "Also write the pictures and their prompts here")
       ->type_name("DIR")
       ->group("Evaluation");
+  app.add_option("--experts", eval.experts, "Also write the expert load here: a table and a figure")
+      ->type_name("DIR")
+      ->group("Evaluation");
   add_session_options(app, eval.session);
   return [options, &terminal] { return run(*options, terminal); };
 }

@@ -33,6 +33,10 @@ ExitCode run(const TrainOptions& options, Terminal& terminal) {
     return interrupted() == 0;
   });
   for (const auto& note : result.notes) terminal.note(note);
+  if (options.dry_run) {
+    terminal.document(to_json(result));
+    return ExitCode::ok;
+  }
   char line[160];
   std::snprintf(line, sizeof(line), "%s after %lld steps, loss %.6f, %.1f s", result.stopped ? "stopped" : "finished",
                 static_cast<long long>(result.steps), result.final_loss, result.seconds);

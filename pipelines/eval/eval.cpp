@@ -12,7 +12,9 @@
 #include "core/check.h"
 #include "core/rng.h"
 #include "modalities/image/encode.h"
+#include "moe/expert_stats.h"
 #include "pipelines/data/scenes/metrics.h"
+#include "pipelines/eval/expert_load.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/scene_batch.h"
@@ -37,6 +39,29 @@ std::string interval_note(const char* name, const scenes::Share& share) {
   std::snprintf(text, sizeof text, "%s %.3f, 95%% interval %.3f to %.3f", name, share.rate(), interval.low,
                 interval.high);
   return text;
+}
+
+void record(std::vector<moe::ExpertCounts>& counts, const JointOutput& out) {
+  counts.resize(out.routings.size());
+  for (size_t layer = 0; layer < counts.size(); ++layer)
+    moe::add_routing(counts[layer], out.routings[layer], out.fields.modality_T);
+}
+
+void write_experts(const fs::path& folder, const std::vector<moe::ExpertCounts>& counts, const moe::MoEConfig& config) {
+  ExpertLoad load;
+  for (const auto& group : config.groups)
+    for (int64_t e = 0; e < group.num_experts; ++e) load.experts.push_back(join(group.name, " ", e));
+  for (const auto& layer : counts) {
+    auto stats = moe::expert_stats(layer);
+    load.experts.resize(stats.load_E.size(), "expert");
+    load.layers.push_back({.modalities = std::move(stats.modalities),
+                           .tokens_M = std::move(stats.tokens_by_modality),
+                           .share_ME = std::move(stats.load_by_modality),
+                           .router_entropy = stats.router_entropy});
+  }
+  fs::create_directories(folder);
+  write_file_atomic(folder / "expert_load.json", to_json(load));
+  write_file_atomic(folder / "expert_load.svg", expert_load_svg(load));
 }
 
 void write_sheet(const fs::path& folder, const at::Tensor& drawn_BHWC, const std::vector<std::string>& prompts) {
@@ -69,12 +94,14 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
   Counts counts;
   std::vector<at::Tensor> drawn;
   std::vector<std::string> prompts;
+  std::vector<moe::ExpertCounts> experts;
   const auto start = Clock::now();
   for (int64_t first = 0; first < options.count; first += kBatch) {
     const int64_t n = std::min(kBatch, options.count - first);
     const auto batch = scene_batch(stream, static_cast<uint64_t>(first), n);
     std::vector<std::vector<int64_t>> ids;
     DrawOptions draw{.steps = report.steps, .guidance = report.guidance};
+    if (!options.experts.empty()) draw.on_forward = [&](const JointOutput& out) { record(experts, out); };
     for (int64_t i = 0; i < n; ++i) {
       ids.push_back(bundle.tokenizer->encode(batch.captions[i]));
       draw.seeds.push_back(derive_seed(options.seed, "eval", static_cast<uint64_t>(first + i)));
@@ -95,6 +122,9 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
                                         [&](int64_t, int64_t) { return go_on("caption"); });
     if (!words) return std::nullopt;
     report.seconds_caption += seconds_since(caption_start);
+    // One more pass over the finished captions: while they were written, their first words were seen many times.
+    if (!options.experts.empty())
+      record(experts, bundle.model->forward({.texts = {.caption = words->ids}, .pixels_NCHW = batch.pixels_BCHW}));
     for (int64_t i = 0; i < n; ++i) {
       const auto& truth = batch.scenes[i];
       counts.caption.add(scenes::caption_exact(bundle.tokenizer->decode(words->ids[i]), truth));
@@ -118,6 +148,7 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
   report.notes = {interval_note("caption_exact", counts.caption), interval_note("picture_right", counts.picture)};
   report.seconds = seconds_since(start);
   if (!options.samples.empty()) write_sheet(options.samples, at::cat(drawn), prompts);
+  if (!options.experts.empty()) write_experts(options.experts, experts, bundle.config.backbone.moe);
   return report;
 }
 

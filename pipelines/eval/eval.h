@@ -17,6 +17,7 @@ struct EvalOptions {
   std::optional<int64_t> steps = {};    // left out: the model's shipped setting
   std::optional<double> guidance = {};  // left out: the model's shipped setting
   std::string samples = {};             // folder for the pictures and prompts; empty: none are written
+  std::string experts = {};             // folder for expert_load.json and expert_load.svg; empty: none are written
 };
 
 struct EvalReport {

@@ -11,15 +11,16 @@ namespace {
 
 // Guided prediction of the clean latents: both passes in one batch, conditional half first.
 at::Tensor predict_clean(JointModel& model, const std::vector<std::vector<int64_t>>& prompts, const at::Tensor& x_BCHW,
-                         double t, double guidance) {
-  const bool guided = guidance != 1.0;
+                         double t, const DrawOptions& options) {
+  const bool guided = options.guidance != 1.0;
   JointInput input{.texts = {.draw = prompts}, .noisy_BCHW = guided ? at::cat({x_BCHW, x_BCHW}) : x_BCHW};
   if (guided) input.texts.draw.resize(2 * prompts.size());
   input.t_B = at::full({input.noisy_BCHW.size(0)}, t, at::kFloat);
-  const auto clean = model.forward(input).clean_BCHW;
-  if (!guided) return clean;
-  const auto halves = clean.chunk(2);
-  return halves[1] + guidance * (halves[0] - halves[1]);
+  const auto out = model.forward(input);
+  if (options.on_forward) options.on_forward(out);
+  if (!guided) return out.clean_BCHW;
+  const auto halves = out.clean_BCHW.chunk(2);
+  return halves[1] + options.guidance * (halves[0] - halves[1]);
 }
 
 }  // namespace
@@ -40,7 +41,7 @@ std::optional<at::Tensor> draw_latents(JointModel& model, const std::vector<std:
   for (int64_t i = 0; i < options.steps; ++i) {
     const double t = 1.0 - static_cast<double>(i) / static_cast<double>(options.steps);
     const double next = 1.0 - static_cast<double>(i + 1) / static_cast<double>(options.steps);
-    const auto clean = predict_clean(model, prompts, x, t, options.guidance);
+    const auto clean = predict_clean(model, prompts, x, t, options);
     x = i + 1 == options.steps ? clean : clean + (next / t) * (x - clean);  // Euler on v = (x - clean) / t
     if (on_step && !on_step(i + 1, clean)) return std::nullopt;
   }

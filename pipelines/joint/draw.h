@@ -9,10 +9,14 @@
 
 namespace polyphony::pipelines {
 
+// Sees what each forward pass gave: its routings above all.
+using OnForward = std::function<void(const JointOutput& out)>;
+
 struct DrawOptions {
   int64_t steps = 12;                // Euler steps from pure noise to the picture
   double guidance = 2.0;             // 1 = none: then the unconditional pass is not run
   std::vector<uint64_t> seeds = {};  // one a prompt; each picture's noise is its own
+  OnForward on_forward = {};
 };
 
 // After each step: steps done and the predicted clean latents so far. Return false to stop.

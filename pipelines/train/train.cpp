@@ -2,6 +2,7 @@
 // run_training: a recipe file to a finished run.
 #include "pipelines/train/train.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/check.h"
+#include "core/rng.h"
 #include "pipelines/train/trainer.h"
 
 namespace polyphony::pipelines {
@@ -70,6 +72,8 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
                     "[train] --resume goes on with a run and --init-from starts one: give one of them");
 
   TrainResult notes;
+  // Initial weights come from LibTorch's own generator, which nothing else seeds.
+  at::manual_seed(derive_seed(recipe.seed, "weights"));
   const auto objective = make_objective(
       config, {.seed = recipe.seed, .bf16 = recipe.bf16, .output = recipe.output, .init_from = options.init_from});
   config.check_all_used();

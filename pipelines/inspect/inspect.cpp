@@ -129,7 +129,8 @@ Inspection inspect_picture(const fs::path& file) {
 }  // namespace
 
 Inspection inspect(const fs::path& path) {
-  if (fs::is_directory(path))
+  std::error_code unreadable;  // the readers say what is wrong with it
+  if (fs::is_directory(path, unreadable))
     return fs::exists(path / "model_index.json") ? inspect_pipeline(path) : inspect_model(path);
   return is_picture(path) ? inspect_picture(path) : inspect_weights_file(path);
 }

@@ -42,8 +42,9 @@ at::Tensor bytes_of(const RgbImage& image) {
   return out;
 }
 
-// Matrix products split their sums by the number of threads, so a picture is drawn on one: its bytes then depend on its
-// seed alone. A small model loses little by it.
+// Matrix products split their sums by the number of threads, so one request runs on one: a picture's bytes then depend
+// on its seed alone. A small model loses little by it; for the few tokens of a caption threads cost more than they
+// bring.
 class OneThread {
  public:
   OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
@@ -131,6 +132,7 @@ class JointSession : public Session {
 
   std::optional<CaptionResult> describe_picture(const CaptionRequest& request, const OnProgress& on_progress) {
     check_request(request);
+    const OneThread one_thread;
     const auto bytes = request.image ? bytes_of(*request.image) : image::load_image(request.file);
     CaptionResult out{
         .model = name_, .device = "cpu", .dtype = dtype_name(), .file = request.file, .picture = image_from(bytes)};
@@ -182,7 +184,8 @@ class JointSession : public Session {
 
 std::unique_ptr<Session> open_session(const SessionOptions& options) {
   const fs::path folder = options.model_folder.empty() ? default_model_folder() : options.model_folder;
-  check<DataError>(fs::is_directory(folder), "[session] there is no model folder ", folder.string());
+  std::error_code unreadable;
+  check<DataError>(fs::is_directory(folder, unreadable), "[session] there is no model folder ", folder.string());
   const auto device = parse_device(options.device);
   check<DeviceError>(device.is_cpu(), "[session] this model runs on the cpu so far, got device '", options.device, "'");
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));

@@ -17,7 +17,7 @@ std::vector<Modality> read_modalities(const Section& section) {
 RouterConfig read_router(const Section& s) {
   RouterConfig r;
   r.name = s.text("router", r.name);
-  r.num_experts = s.integer("num_experts", 0, {.min = 0});
+  r.num_experts = s.integer("num_experts", 0, {0, 1 << 30});
   r.experts_per_token = s.integer("experts_per_token", r.experts_per_token, {.min = 1});
   // Routers that know one form only start from it, so that a recipe need not repeat what the name says.
   r.score = s.text("score", r.name == "expert_choice" ? "sigmoid" : r.score);

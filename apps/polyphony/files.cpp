@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -78,6 +81,17 @@ std::vector<std::string> numbered_files(const std::string& file, int64_t count) 
   return files;
 }
 
+namespace {
+
+bool has_other_picture_extension(const fs::path& path) {
+  auto extension = path.extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::ranges::any_of(std::array{".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"},
+                             [&](const char* other) { return extension == other; });
+}
+
+}  // namespace
+
 void check_outputs(const OutputCheck& outputs) {
   for (const auto& file : outputs.files) {
     if (file == "-") continue;
@@ -85,7 +99,11 @@ void check_outputs(const OutputCheck& outputs) {
     std::error_code error;
     check<UsageError>(!fs::is_directory(path, error) && path.has_filename(),
                       "[output] expected a file name, got the folder '", printable(file), "'");
-    check<UsageError>(outputs.overwrite || !fs::exists(path, error), "[output] '", printable(file),
+    check<UsageError>(!has_other_picture_extension(path),
+                      "[output] pictures are PNG files: expected a name in .png, got '", printable(file), "'");
+    const bool there = fs::exists(path, error);
+    check<Error>(!error, "[output] cannot use '", printable(file), "': ", error.message());
+    check<UsageError>(outputs.overwrite || !there, "[output] '", printable(file),
                       "' is there already: use --overwrite or another name");
     const auto folder = path.parent_path().empty() ? fs::path(".") : path.parent_path();
     fs::create_directories(folder, error);

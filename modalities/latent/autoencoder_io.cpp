@@ -23,8 +23,12 @@ LoadedAutoencoder load_autoencoder(const std::filesystem::path& folder) {
   auto parsed = parse_autoencoder_config(read_file(config_path, kMaxConfigBytes), config_path.string());
   LoadedAutoencoder loaded{.model = std::make_shared<AutoencoderKL>(parsed.config),
                            .warnings = std::move(parsed.warnings)};
-  load_into(*loaded.model,
-            with_current_names(load_tensors(folder), static_cast<int64_t>(parsed.config.block_out_channels.size())));
+  try {
+    load_into(*loaded.model,
+              with_current_names(load_tensors(folder), static_cast<int64_t>(parsed.config.block_out_channels.size())));
+  } catch (const DataError& error) {
+    throw DataError(join("[", folder.string(), "] ", error.what()));
+  }
   loaded.model->eval();
   return loaded;
 }

@@ -34,16 +34,16 @@ void make_folder(const std::string& folder) {
 
 void check_folder_is_free(const BatchOptions& options) {
   const auto folder = fs::path(options.output);
-  const bool journal = fs::exists(folder / kJournalName);
   if (options.resume) {
-    check<UsageError>(journal, "[batch] --resume: '", printable(options.output), "' holds no batch to resume");
+    check<UsageError>(fs::exists(folder / kJournalName), "[batch] --resume: '", printable(options.output),
+                      "' holds no batch to resume");
     return;
   }
   bool empty = true;
-  for (const auto& entry : fs::directory_iterator(folder)) empty = empty && entry.path().filename() == kLockName;
+  if (fs::is_directory(folder))
+    for (const auto& entry : fs::directory_iterator(folder)) empty = empty && entry.path().filename() == kLockName;
   check<UsageError>(empty || options.overwrite, "[batch] the folder '", printable(options.output),
                     "' is not empty: use --resume to go on with its batch or --overwrite to start anew");
-  if (journal) fs::remove(folder / kJournalName);
 }
 
 bool still_there(const JournalEntry& entry, const fs::path& folder) {
@@ -117,9 +117,11 @@ BatchReport run_batch(const BatchOptions& options, const OpenSession& open, cons
   const auto start = std::chrono::steady_clock::now();
   const auto jobs = read_jobs(options.jobs);
   const fs::path folder = options.output;
+  check_folder_is_free(options);  // a refusal leaves nothing behind
   make_folder(options.output);
   const FolderLock lock(folder / kLockName);
-  check_folder_is_free(options);
+  check_folder_is_free(options);  // another batch may have come first
+  if (!options.resume) fs::remove(folder / kJournalName);
   Journal journal(folder / kJournalName);
 
   BatchReport report{.total = static_cast<int64_t>(jobs.size()), .results = (folder / kResultsName).string()};

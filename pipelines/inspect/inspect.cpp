@@ -110,12 +110,18 @@ bool is_picture(const fs::path& file) {
          text.starts_with(tiff_little) || text.starts_with(tiff_big);
 }
 
+formats::ImageHeader header_of(std::string_view bytes, const fs::path& file) try {
+  return formats::parse_image_header(as_byte_span(bytes));
+} catch (const DataError& error) {
+  throw DataError(join(error.what(), " (file ", file.string(), ")"));
+}
+
 Inspection inspect_picture(const fs::path& file) {
   Inspection out;
   out.path = file.string();
   out.kind = InspectedKind::picture;
   const auto bytes = read_file(file, kMaxPictureBytes);
-  const auto header = formats::parse_image_header(as_byte_span(bytes));
+  const auto header = header_of(bytes, file);
   out.architecture = formats::image_format_name(header.format);
   out.width = header.width;
   out.height = header.height;

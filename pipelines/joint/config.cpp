@@ -33,6 +33,7 @@ JointConfig joint_config(Config& config) {
   m.require(c.image_size % c.image_patch == 0, "image_patch", "must divide image_size");
   m.require(c.latent_size % c.latent_patch == 0, "latent_patch", "must divide latent_size");
   b.moe = moe::MoEConfig::from(config.section("moe"), b.dim);
+  if (b.moe.modalities.empty()) b.moe.modalities = {Modality::text, Modality::image, Modality::latent};
   return c;
 }
 
@@ -103,6 +104,16 @@ std::string joint_config_json(const JointConfig& c) {
                                          {"max_text_tokens", c.max_text_tokens}}},
                                        {"moe", moe_json(b.moe)}};
   return json.dump(2);
+}
+
+double parameter_estimate(const JointConfig& c, int64_t vocab_size) {
+  const auto& b = c.backbone;
+  const auto number = [](int64_t n) { return static_cast<double>(n); };
+  const double D = number(b.dim);
+  const double experts = number(moe::resolved(b.moe).router.num_experts) * number(b.moe.experts.expert_hidden);
+  const double block = D * (3 * (experts + number(b.moe.shared_hidden)) + 10 * D);  // attention 4, adaLN 6
+  return number(b.depth) * block + D * number(vocab_size + c.image_hidden) +
+         3.0 * number(c.image_patch * c.image_patch * c.image_hidden);
 }
 
 int64_t inactive_parameters(const moe::BackboneConfig& b) {

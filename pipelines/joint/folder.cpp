@@ -31,7 +31,7 @@ void save_autoencoder(latent::AutoencoderKL& autoencoder, const latent::Autoenco
   write_file_atomic(folder / "config.json", latent::autoencoder_config_json(config));
 }
 
-JointBundle load_joint(const fs::path& folder) {
+JointBundle load_joint(const fs::path& folder) try {
   const auto path = folder / "config.json";
   const auto text = read_file(path, kMaxConfigBytes);
   auto config = Config::from_json_string(text, path.string());
@@ -56,11 +56,17 @@ JointBundle load_joint(const fs::path& folder) {
                    ": the tokenizer has ", bundle.tokenizer->vocab_size(), " pieces, config.json says ",
                    bundle.config.vocab_size);
   bundle.model = std::make_shared<JointModel>(bundle.config);
-  load_into(*bundle.model, load_tensors(folder), {});
+  try {
+    load_into(*bundle.model, load_tensors(folder));
+  } catch (const DataError& error) {
+    throw DataError(join("[", folder.string(), "] ", error.what()));
+  }
   bundle.model->eval();
   bundle.autoencoder = latent::load_autoencoder(folder / "vae").model;
   bundle.autoencoder->eval();
   return bundle;
+} catch (const ConfigError& error) {
+  throw DataError(error.what());  // the config.json of a model is data; a recipe is the user's own word
 }
 
 void save_joint(const JointBundle& bundle, const fs::path& folder, at::ScalarType dtype) {

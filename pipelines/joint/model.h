@@ -31,6 +31,8 @@ struct JointConfig {
 
 // Reads [model] and [moe] of a recipe, or of a config.json (the same keys). Throws ConfigError.
 JointConfig joint_config(Config& config);
+// About how many parameters a model of that size has, before one is allocated.
+double parameter_estimate(const JointConfig& config, int64_t vocab_size);
 // Parameters of experts that one token does not pass.
 int64_t inactive_parameters(const moe::BackboneConfig& config);
 // The config.json text of a model folder, model_type "polyphony_joint".

@@ -28,8 +28,10 @@ constexpr Row kRows[] = {
     {&is<ShapeError>, ExitCode::bad_input, "shape", ""},
     {&is<DeviceError>, ExitCode::bad_input, "device",
      "use --device cpu, or run 'polyphony doctor' to see what is missing"},
-    {&is<MemoryError>, ExitCode::memory, "memory", "ask for fewer pictures at once or use --dtype bfloat16"},
-    {&is<std::bad_alloc>, ExitCode::memory, "memory", "ask for fewer pictures at once or use --dtype bfloat16"},
+    {&is<MemoryError>, ExitCode::memory, "memory",
+     "use a smaller model or batch, fewer pictures at once, or --dtype bfloat16"},
+    {&is<std::bad_alloc>, ExitCode::memory, "memory",
+     "use a smaller model or batch, fewer pictures at once, or --dtype bfloat16"},
     {&is<NonFiniteError>, ExitCode::non_finite, "non_finite", ""},
     {&is<CancelledError>, ExitCode::interrupted, "cancelled", ""},
 };

@@ -11,7 +11,7 @@
 namespace polyphony::pipelines {
 
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
-  return formats::parse_strict_json(text, "[" + where + "]", {.max_bytes = 16u << 20, .max_depth = 32});
+  return formats::parse_strict_json(text, where, {.max_bytes = 16u << 20, .max_depth = 32});
 }
 
 std::string dump_json(const nlohmann::json& value, int indent) {

@@ -67,8 +67,9 @@ std::string encode_picture(const Picture& picture) {
 }
 
 void save_picture(const Picture& picture, const SaveOptions& options) {
-  check<UsageError>(options.overwrite || !std::filesystem::exists(options.file), "[output] '", printable(options.file),
-                    "' is there already: use --overwrite or another name");
+  std::error_code unreadable;  // writing says what is wrong with the name
+  check<UsageError>(options.overwrite || !std::filesystem::exists(options.file, unreadable), "[output] '",
+                    printable(options.file), "' is there already: use --overwrite or another name");
   write_file_atomic(options.file, std::string_view(encode_picture(picture)));
 }
 

@@ -45,7 +45,7 @@ void check_manifest(const fs::path& folder) {
   const auto manifest = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, /*allow_exceptions=*/false);
   check<DataError>(manifest.is_object() && manifest.contains("files") && manifest["files"].is_object(), "[checkpoint] ",
                    path.string(), " is not a manifest");
-  check<DataError>(manifest.value("format", 0) == 1, "[checkpoint] ", path.string(),
+  check<DataError>(manifest.contains("format") && manifest["format"] == 1, "[checkpoint] ", path.string(),
                    " has a format that this version does not know");
   for (const auto* file : kFiles) {
     check<DataError>(manifest["files"].contains(file) && manifest["files"][file].is_object(), "[checkpoint] ",
@@ -54,9 +54,11 @@ void check_manifest(const fs::path& folder) {
     std::error_code missing;
     const auto size = fs::file_size(folder / file, missing);
     check<DataError>(!missing, "[checkpoint] ", (folder / file).string(), " is missing");
-    check<DataError>(entry.value("bytes", uint64_t{0}) == size, "[checkpoint] ", (folder / file).string(),
-                     " must have ", entry.value("bytes", uint64_t{0}), " bytes, got ", size);
-    check_sha256(folder / file, entry.value("sha256", std::string{}));
+    check<DataError>(entry.contains("bytes") && entry.contains("sha256") && entry["sha256"].is_string(),
+                     "[checkpoint] ", path.string(), " must give bytes and sha256 of ", file);
+    check<DataError>(entry["bytes"] == size, "[checkpoint] ", (folder / file).string(), " must have ",
+                     entry["bytes"].dump(), " bytes, got ", size);
+    check_sha256(folder / file, entry["sha256"].get<std::string>());
   }
 }
 

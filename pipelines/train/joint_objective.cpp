@@ -2,6 +2,9 @@
 // Trains the joint model: flow matching on latents of rendered scenes and next words of their captions.
 #include <ATen/ATen.h>
 #include <torch/nn/functional/loss.h>
+#include <unistd.h>
+
+#include <cmath>
 
 #include "core/base/files.h"
 #include "core/check.h"
@@ -52,31 +55,58 @@ JointRecipe read_recipe(Config& config) {
 }
 
 // The same words whatever the training seed: a tokenizer is part of the model, not of the run.
-std::shared_ptr<text::Tokenizer> scene_tokenizer(const JointRecipe& recipe) {
+std::shared_ptr<text::Tokenizer> scene_tokenizer(const JointRecipe& recipe, const Section& objective) {
   const scenes::SceneStream stream(0, scenes::Split::train);
   std::vector<std::string> sentences;
   for (int64_t i = 0; i < recipe.tokenizer_sentences; ++i)
     sentences.push_back(stream[static_cast<uint64_t>(i)].caption);
-  const auto bytes =
-      text::train_tokenizer(sentences, {.vocab_size = recipe.vocab_size, .kind = text::TokenizerKind::bpe});
-  return std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(bytes));
+  try {
+    const auto bytes =
+        text::train_tokenizer(sentences, {.vocab_size = recipe.vocab_size, .kind = text::TokenizerKind::bpe});
+    return std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(bytes));
+  } catch (const DataError&) {
+    objective.require(false, "vocab_size", "must hold every letter of the captions and not more than their words give");
+    throw;
+  }
+}
+
+// Training keeps weights, gradients, two moments and the average, f32 each. An absurd size is refused before a byte of
+// it is asked for.
+void check_memory(const JointConfig& config, int64_t vocab_size) {
+  const double bytes = 20 * parameter_estimate(config, vocab_size);
+  const double there = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  check<MemoryError>(bytes < there, "[train] the model has about ", std::llround(bytes / 20e6),
+                     " M parameters and needs ", std::llround(bytes / 1e9), " GB to train, this machine has ",
+                     std::llround(there / 1e9), " GB");
+}
+
+void check_fits_scenes(const JointConfig& config, const latent::AutoencoderConfig& autoencoder, const Section& model) {
+  const int64_t factor = int64_t{1} << (autoencoder.block_out_channels.size() - 1);
+  model.require(config.image_size == scenes::kImageSize, "image_size",
+                join("must be ", scenes::kImageSize, ", the scenes' side"));
+  model.require(config.latent_channels == autoencoder.latent_channels, "latent_channels",
+                join("must be ", autoencoder.latent_channels, ", the autoencoder's"));
+  model.require(config.latent_size == config.image_size / factor, "latent_size",
+                join("must be ", config.image_size / factor, ", what the autoencoder makes of a picture"));
 }
 
 class JointObjective : public Objective {
  public:
   JointObjective(Config& config, const ObjectiveOptions& options)
       : recipe_(read_recipe(config)), options_(options), stream_(options.seed, scenes::Split::train) {
+    auto model = joint_config(config);  // also read when weights are given, so that its keys count as known
     if (options.init_from.empty()) {
-      bundle_.tokenizer = scene_tokenizer(recipe_);
+      check_memory(model, recipe_.vocab_size);
       bundle_.autoencoder = latent::load_autoencoder(recipe_.autoencoder).model;
-      bundle_.config = joint_config(config);
+      check_fits_scenes(model, bundle_.autoencoder->config(), config.section("model"));
+      bundle_.tokenizer = scene_tokenizer(recipe_, config.section("objective"));
+      bundle_.config = std::move(model);
       bundle_.config.vocab_size = bundle_.tokenizer->vocab_size();
       bundle_.config.begin_id = bundle_.tokenizer->bos_id();
       bundle_.config.end_id = bundle_.tokenizer->eos_id();
       bundle_.model = std::make_shared<JointModel>(bundle_.config);
     } else {
       bundle_ = load_joint(options.init_from);
-      joint_config(config);  // read, so that its keys count as known; the folder's own config holds
     }
     bundle_.defaults = recipe_.defaults;
     bundle_.autoencoder->eval();

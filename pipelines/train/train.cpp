@@ -54,6 +54,16 @@ std::optional<Checkpoint> checkpoint_to_resume(const TrainOptions& options, cons
   return load_checkpoint(*newest);
 }
 
+// Modules below the recipe check its values without knowing its file.
+std::unique_ptr<Objective> objective_of(Config& config, const ObjectiveOptions& options, const std::string& recipe) {
+  try {
+    return make_objective(config, options);
+  } catch (const ConfigError& error) {
+    const std::string message = error.what();
+    throw ConfigError(message.starts_with('[') ? recipe + ": " + message : message);
+  }
+}
+
 }  // namespace
 
 TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_event) {
@@ -74,8 +84,9 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
   TrainResult notes;
   // Initial weights come from LibTorch's own generator, which nothing else seeds.
   at::manual_seed(derive_seed(recipe.seed, "weights"));
-  const auto objective = make_objective(
-      config, {.seed = recipe.seed, .bf16 = recipe.bf16, .output = recipe.output, .init_from = options.init_from});
+  const auto objective = objective_of(
+      config, {.seed = recipe.seed, .bf16 = recipe.bf16, .output = recipe.output, .init_from = options.init_from},
+      options.recipe);
   config.check_all_used();
   int64_t parameters = 0;
   for (const auto& p : objective->module().parameters()) parameters += p.numel();
@@ -91,6 +102,10 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
   check<UsageError>(
       resume || options.overwrite || options.resume == "auto" || !fs::exists(recipe.output / "metrics.jsonl"),
       "[train] ", recipe.output.string(), " already holds a run: give --resume auto, --overwrite or another --output");
+  std::error_code error;
+  fs::create_directories(recipe.output, error);
+  check<Error>(!error && fs::is_directory(recipe.output), "[train] cannot make the run folder '",
+               recipe.output.string(), "': ", error ? error.message() : "a file of that name is there");
   if (!resume) fs::remove(recipe.output / "metrics.jsonl");
   auto result = train_objective(*objective, recipe, resume, config.to_toml(), on_event);
   result.parameters_total = parameters;

@@ -47,8 +47,8 @@ std::string misfit(const NamedTensor& wanted, const Offered& offered) {
   return {};
 }
 
-LoadReport load_offer(torch::nn::Module& module, const Offer& offer, const LoadOptions& options) {
-  const std::vector<NamedTensor> state = named_state(module);
+LoadReport load_offer(const std::vector<NamedTensor>& state, std::string_view owner, const Offer& offer,
+                      const LoadOptions& options) {
   std::set<const c10::TensorImpl*> reached;
   std::set<std::string> names;
   std::vector<std::string> misfits;
@@ -76,7 +76,7 @@ LoadReport load_offer(torch::nn::Module& module, const Offer& offer, const LoadO
     tell("unexpected", report.unexpected);
   }
   tell("not fitting", misfits);
-  check<DataError>(trouble.empty(), "[load_into] expected the tensors of ", module.name(),
+  check<DataError>(trouble.empty(), "[load_into] expected the tensors of ", owner,
                    options.prefix.empty() ? "" : " under prefix '" + options.prefix + "'", ": ", trouble);
 
   const at::NoGradGuard no_grad;
@@ -114,10 +114,13 @@ LoadReport load_into(torch::nn::Module& module, const TensorMap& tensors, const 
     offer.emplace(name.substr(options.prefix.size()),
                   Offered{tensor.sizes().vec(), tensor.scalar_type(), [&tensor] { return tensor; }});
   }
-  return load_offer(module, offer, options);
+  return load_offer(named_state(module), module.name(), offer, options);
 }
 
-LoadReport load_into(torch::nn::Module& module, const std::filesystem::path& path, const LoadOptions& options) {
+namespace {
+
+LoadReport load_file(const std::vector<NamedTensor>& state, std::string_view owner, const std::filesystem::path& path,
+                     const LoadOptions& options) {
   const auto set = formats::SafetensorsSet::open(path);
   Offer offer;
   for (const auto& [name, entry] : set.entries()) {
@@ -126,7 +129,20 @@ LoadReport load_into(torch::nn::Module& module, const std::filesystem::path& pat
                   Offered{entry.tensor.shape, to_tensor_dtype(entry.tensor.dtype),
                           [&set, &entry = entry] { return read_tensor(set, entry); }});
   }
-  return load_offer(module, offer, options);
+  return load_offer(state, owner, offer, options);
+}
+
+}  // namespace
+
+LoadReport load_into(torch::nn::Module& module, const std::filesystem::path& path, const LoadOptions& options) {
+  return load_file(named_state(module), module.name(), path, options);
+}
+
+LoadReport load_into(const TensorMap& targets, std::string_view owner, const std::filesystem::path& path,
+                     const LoadOptions& options) {
+  std::vector<NamedTensor> state;
+  for (const auto& [name, tensor] : targets) state.push_back({name, tensor});
+  return load_file(state, owner, path, options);
 }
 
 }  // namespace polyphony

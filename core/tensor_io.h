@@ -56,6 +56,11 @@ LoadReport load_into(torch::nn::Module& module, const TensorMap& tensors, const 
 // The same from disk, one tensor at a time, so that the peak is the module and its largest tensor.
 LoadReport load_into(torch::nn::Module& module, const std::filesystem::path& path, const LoadOptions& options = {});
 
+// The same into tensors that need not be a module's own, such as slices of a bank under the names of a published file.
+// `owner` names them in messages.
+LoadReport load_into(const TensorMap& targets, std::string_view owner, const std::filesystem::path& path,
+                     const LoadOptions& options = {});
+
 // Names of floating tensors that hold NaN or infinity.
 std::vector<std::string> non_finite_tensors(const TensorMap& tensors);
 

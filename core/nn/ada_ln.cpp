@@ -15,7 +15,7 @@ void fill_zero(torch::nn::Linear& linear) {
 }  // namespace
 
 at::Tensor modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(x + shift, x, scale);
+  return at::addcmul(shift, x, 1 + scale);
 }
 
 AdaLnZero::AdaLnZero(int64_t dim) : linear_(register_module("linear", torch::nn::Linear(dim, 6 * dim))) {

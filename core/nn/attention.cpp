@@ -43,13 +43,18 @@ Attention::Attention(const AttentionOptions& options) : options_(options) {
   }
   check<ConfigError>(o.num_kv_heads > 0 && o.num_heads % o.num_kv_heads == 0,
                      "[attention] num_kv_heads must divide num_heads ", o.num_heads, ", got ", o.num_kv_heads);
-  check<ConfigError>(o.head_dim % 2 == 0, "[attention] head_dim must be even, got ", o.head_dim);
+  check<ConfigError>(!o.rotary || o.head_dim % 2 == 0, "[attention] head_dim must be even, got ", o.head_dim);
   const auto linear = [&](int64_t in, int64_t out) {
     return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(o.bias));
   };
   qkv_ = register_module("qkv", linear(o.dim, (o.num_heads + 2 * o.num_kv_heads) * o.head_dim));
   out_ = register_module("out", linear(o.num_heads * o.head_dim, o.dim));
   if (!o.qk_norm) return;
+  if (o.qk_norm_kind == QkNorm::layer) {
+    q_layer_norm_ = register_module("q_norm", std::make_shared<LayerNorm>(LayerNormOptions{.dim = o.head_dim}));
+    k_layer_norm_ = register_module("k_norm", std::make_shared<LayerNorm>(LayerNormOptions{.dim = o.head_dim}));
+    return;
+  }
   q_norm_ = register_module("q_norm", std::make_shared<RmsNorm>(RmsNormOptions{.dim = o.head_dim}));
   k_norm_ = register_module("k_norm", std::make_shared<RmsNorm>(RmsNormOptions{.dim = o.head_dim}));
 }
@@ -63,6 +68,11 @@ Attention::Heads Attention::project(const at::Tensor& x_TD, const RopeTable& rop
     heads.q_THC = q_norm_->forward(heads.q_THC);
     heads.k_TGC = k_norm_->forward(heads.k_TGC);
   }
+  if (q_layer_norm_) {
+    heads.q_THC = q_layer_norm_->forward(heads.q_THC);
+    heads.k_TGC = k_layer_norm_->forward(heads.k_TGC);
+  }
+  if (!options_.rotary) return heads;
   heads.q_THC = apply_rope(heads.q_THC, rope);
   heads.k_TGC = apply_rope(heads.k_TGC, rope);
   return heads;

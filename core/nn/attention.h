@@ -8,18 +8,23 @@
 
 #include "core/nn/attention_layout.h"
 #include "core/nn/kv_cache.h"
+#include "core/nn/layer_norm.h"
 #include "core/nn/rms_norm.h"
 #include "core/nn/rope.h"
 
 namespace polyphony::nn {
 
+enum class QkNorm : uint8_t { rms, layer };
+
 struct AttentionOptions {
   int64_t dim = 0;
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;  // divides num_heads; 0 means num_heads
-  int64_t head_dim = 0;      // even; 0 means dim / num_heads
-  bool qk_norm = false;      // an RMS norm of each query and key head before the rotation
-  bool bias = false;         // of qkv and out
+  int64_t head_dim = 0;      // 0 means dim / num_heads; even if rotary
+  bool rotary = true;        // queries and keys are turned; false: positions are in x already, ropes are not read
+  bool qk_norm = false;      // a norm of each query and key head before the rotation, eps 1e-6,
+  QkNorm qk_norm_kind = QkNorm::rms;  // RMS, or layer norm with weight and bias
+  bool bias = false;                  // of qkv and out
 };
 
 // Modules: qkv.weight ((H + 2G) C, D) with query, key, value rows in this order, out.weight (D, H C), q_norm, k_norm
@@ -52,8 +57,8 @@ class Attention : public torch::nn::Module {
   AttentionOptions options_;
   torch::nn::Linear qkv_{nullptr};
   torch::nn::Linear out_{nullptr};
-  std::shared_ptr<RmsNorm> q_norm_;
-  std::shared_ptr<RmsNorm> k_norm_;
+  std::shared_ptr<RmsNorm> q_norm_, k_norm_;                // of kind rms
+  std::shared_ptr<LayerNorm> q_layer_norm_, k_layer_norm_;  // of kind layer, under the same names
 };
 
 }  // namespace polyphony::nn

@@ -33,7 +33,8 @@ DdimStep ddim_step(const NoiseSchedule& schedule, const Transition& transition, 
 SampleResult ddim_sample(const NoiseSchedule& schedule, const at::Tensor& x, const DiscreteModel& model,
                          const DdimSampleOptions& options, const OnStep& on_step) {
   const at::NoGradGuard no_grad;
-  const auto transitions = ddim_transitions(schedule, options.spacing);
+  const auto transitions =
+      options.transitions.empty() ? ddim_transitions(schedule, options.spacing) : options.transitions;
   const auto num_steps = static_cast<int64_t>(transitions.size());
   SampleResult result{.x = x};
   for (const Transition& transition : transitions) {

@@ -32,6 +32,7 @@ DdimStep ddim_step(const NoiseSchedule& schedule, const Transition& transition, 
 
 struct DdimSampleOptions {
   SpacingOptions spacing{};
+  std::vector<Transition> transitions{};  // taken instead of `spacing` where there are any
   DdimOptions step{};
   std::optional<at::Generator> generator{};
 };

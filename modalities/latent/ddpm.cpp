@@ -27,6 +27,13 @@ PosteriorTerms posterior_terms(const NoiseSchedule& schedule, const Transition& 
           .x_t_weight = std::sqrt(alpha) * (1 - a_to) / (1 - a_t)};
 }
 
+at::Tensor noise_of_step(const DdpmSampleOptions& options, int64_t step, const at::Tensor& x) {
+  if (!options.noise) return at::randn(x.sizes(), options.generator, x.options().device(at::kCPU)).to(x.device());
+  const at::Tensor noise = options.noise(step);
+  check<ShapeError>(noise.sizes() == x.sizes(), "[ddpm] noise must be ", x.sizes(), ", got ", noise.sizes());
+  return noise.to(x.device());
+}
+
 }  // namespace
 
 std::vector<Transition> ancestral_transitions(const std::vector<int64_t>& timesteps) {
@@ -69,8 +76,7 @@ SampleResult ddpm_sample(const NoiseSchedule& schedule, const at::Tensor& x, con
   for (const Transition& transition : transitions) {
     const Posterior posterior =
         ddpm_posterior(schedule, transition, model(result.x, transition.t), result.x, options.step);
-    const at::Tensor noise = at::randn(x.sizes(), options.generator, x.options().device(at::kCPU)).to(x.device());
-    result.x = ddpm_step(posterior, transition, noise);
+    result.x = ddpm_step(posterior, transition, noise_of_step(options, result.steps_done, result.x));
     ++result.steps_done;
     const SampleStep step{.step = result.steps_done,
                           .num_steps = num_steps,

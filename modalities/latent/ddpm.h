@@ -4,6 +4,7 @@
 #pragma once
 #include <ATen/core/Generator.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -43,6 +44,7 @@ struct DdpmSampleOptions {
   DdpmOptions step{};
   std::optional<at::Generator>
       generator{};  // noise is drawn at every step, the last one included, as the original does
+  std::function<at::Tensor(int64_t step)> noise{};  // or given for each step, 0 first, in the shape of x
 };
 
 // Samples from noise x to clean data, without gradients.

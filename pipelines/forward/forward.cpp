@@ -80,8 +80,10 @@ ForwardReport run_forward(const ForwardOptions& options) {
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
   const auto device = parse_device(options.device);
   const auto dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-  for (auto& [name, tensor] : tensors)
-    tensor = tensor.to(device, tensor.is_floating_point() ? dtype : tensor.scalar_type());
+  for (auto& [name, tensor] : tensors) {
+    const bool exact = std::find(row.exact.begin(), row.exact.end(), name) != row.exact.end();
+    tensor = tensor.to(device, tensor.is_floating_point() && !exact ? dtype : tensor.scalar_type());
+  }
   const c10::InferenceMode no_gradients;
   const auto start = std::chrono::steady_clock::now();
   const auto outputs = row.run({options.model, config, tensors, dtype, device});

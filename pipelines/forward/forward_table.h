@@ -26,10 +26,12 @@ struct ForwardRow {
   const char* inputs;  // for people
   const char* outputs;
   TensorMap (*run)(const ForwardInputs& inputs);
+  std::vector<const char*> exact = {};  // floating inputs that keep their precision whatever `dtype` is: times
 };
 
 const std::vector<ForwardRow>& forward_table();
 
 TensorMap forward_autoencoder_kl(const ForwardInputs& inputs);
+TensorMap forward_dit_moe(const ForwardInputs& inputs);
 
 }  // namespace polyphony::pipelines

@@ -98,16 +98,15 @@ int64_t count_active(const formats::SafetensorsSet& weights, const nlohmann::jso
   if (!experts) experts = first_of(moe, {"num_experts", "num_local_experts", "n_routed_experts"});
   const auto chosen = first_of(moe, {"experts_per_token", "num_experts_per_tok", "moe_topk"});
   const bool is_moe = experts && chosen && *experts > 0 && *chosen <= *experts;
-  int64_t active = 0;
+  int64_t dense = 0, routed = 0;
   for (const auto& [name, entry] : weights.entries()) {
-    const auto values = count_values(entry.tensor);
     // A routed expert's weights: one module an expert ("experts.3."), or one bank with the experts in front.
-    const auto place = name.find("experts.");
     const bool shared = name.find("shared_expert") != std::string::npos;
-    const bool routed = is_moe && place != std::string::npos && !shared;
-    active += routed ? values / *experts * *chosen + values % *experts : values;
+    const bool in_expert = is_moe && name.find("experts.") != std::string::npos && !shared;
+    (in_expert ? routed : dense) += count_values(entry.tensor);
   }
-  return active;
+  // Divided once: the experts together divide evenly, a single tensor of one expert need not.
+  return is_moe ? dense + routed / *experts * *chosen + routed % *experts : dense;
 }
 
 }  // namespace polyphony::pipelines

@@ -60,10 +60,25 @@ std::optional<double> ObjectReader::number(const std::string& key) {
   return value->get<double>();
 }
 
-void ObjectReader::finish() const {
+std::optional<bool> ObjectReader::flag(const std::string& key) {
+  const auto* value = find(key);
+  if (!value) return std::nullopt;
+  check<DataError>(value->is_boolean(), "[", where_, "] '", key, "' must be true or false, got ",
+                   printable(dump_json(*value), 60));
+  return value->get<bool>();
+}
+
+std::vector<std::string> ObjectReader::unknown_keys() const {
+  std::vector<std::string> keys;
   for (const auto& [key, value] : object_.items())
-    check<DataError>(std::find(known_.begin(), known_.end(), key) != known_.end(), "[", where_, "] unknown key '",
-                     printable(key), "'", did_you_mean(key, known_));
+    if (std::find(known_.begin(), known_.end(), key) == known_.end()) keys.push_back(key);
+  return keys;
+}
+
+void ObjectReader::finish() const {
+  const auto unknown = unknown_keys();
+  check<DataError>(unknown.empty(), "[", where_, "] unknown key '", printable(unknown.empty() ? "" : unknown.front()),
+                   "'", unknown.empty() ? "" : did_you_mean(unknown.front(), known_));
 }
 
 }  // namespace polyphony::pipelines

@@ -25,7 +25,9 @@ class ObjectReader {
   std::optional<int64_t> integer(const std::string& key);
   std::optional<uint64_t> natural(const std::string& key);
   std::optional<double> number(const std::string& key);
+  std::optional<bool> flag(const std::string& key);
   void ignore(const std::string& key) { known_.push_back(key); }
+  std::vector<std::string> unknown_keys() const;  // that nobody asked for
   void finish() const;
 
  private:

@@ -140,6 +140,17 @@ TEST(LoadInto, TheFileFormGivesTheSame) {
   EXPECT_TRUE(at::equal(tree.right->weight, at::full({2, 3}, 2)));
 }
 
+TEST(LoadInto, FillsSlicesOfATensorUnderNamesOfTheirOwn) {
+  const TemporaryFolder folder;
+  save_tensors(folder / "model.safetensors", {{"experts.0", at::ones({2})}, {"experts.1", at::full({2}, 2)}});
+  const at::Tensor bank = at::zeros({2, 2});
+  TensorMap targets = {{"experts.0", bank[0]}, {"experts.1", bank[1]}};
+  load_into(targets, "the bank", folder.path());
+  EXPECT_TRUE(at::equal(bank, at::tensor({1.F, 1.F, 2.F, 2.F}).view({2, 2})));
+  targets.erase("experts.1");
+  EXPECT_REFUSED(DataError, load_into(targets, "the bank", folder.path()), "the bank", "unexpected 1: experts.1");
+}
+
 TEST(LoadInto, MissingUnexpectedAndMisshapenNamesAreAllListedAndNothingChanges) {
   Tree tree;
   TensorMap tensors = tree_tensors();

@@ -177,6 +177,28 @@ TEST(Attention, ComputesInBf16ForBf16ParametersAndUnderAutocast) {
   }
 }
 
+TEST(Attention, WithoutRotationNormsHeadsByMeanAndDeviation) {
+  at::manual_seed(7);
+  const at::NoGradGuard no_grad;
+  const int64_t H = 2, C = 3;  // an odd width, which no rope could turn
+  Attention attention({.dim = 6, .num_heads = H, .rotary = false, .qk_norm = true, .qk_norm_kind = QkNorm::layer});
+  const auto weights = attention.named_parameters();
+  for (const char* name : {"q_norm.weight", "q_norm.bias", "k_norm.weight", "k_norm.bias"}) weights[name].normal_();
+  TokenSequence s = make_sequence({{4}});
+  s.tokens_TD = at::randn({4, 6});
+  const auto norm = [&](const at::Tensor& x, const std::string& name) {
+    const at::Tensor centred = x - x.mean(-1, true);
+    const at::Tensor scaled = centred / (centred.square().mean(-1, true) + 1e-6).sqrt();
+    return scaled * weights[name + ".weight"] + weights[name + ".bias"];
+  };
+  const at::Tensor all_3HTC = at::mm(s.tokens_TD, weights["qkv.weight"].t()).view({4, 3, H, C}).permute({1, 2, 0, 3});
+  const at::Tensor q_HTC = norm(all_3HTC[0], "q_norm"), k_HTC = norm(all_3HTC[1], "k_norm");
+  const at::Tensor probability_HTT = (at::matmul(q_HTC, k_HTC.transpose(1, 2)) / std::sqrt(3.0)).softmax(-1);
+  const at::Tensor y_TD = at::matmul(probability_HTT, all_3HTC[2]).transpose(0, 1).reshape({4, 6});
+  const at::Tensor expected = at::mm(y_TD, weights["out.weight"].t());
+  EXPECT_TRUE(at::allclose(attention.forward(s.tokens_TD, make_attention_layout(s), {}), expected, 1e-5, 1e-5));
+}
+
 TEST(Attention, RefusesHeadsThatDoNotFit) {
   EXPECT_THROW(Attention({.dim = 30, .num_heads = 4}), ConfigError);
   EXPECT_THROW(Attention({.dim = 32, .num_heads = 4, .num_kv_heads = 3}), ConfigError);

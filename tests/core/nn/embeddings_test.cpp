@@ -7,6 +7,7 @@
 #include "core/nn/ada_ln.h"
 #include "core/nn/label_embedder.h"
 #include "core/nn/mlp.h"
+#include "core/nn/sin_cos_positions.h"
 #include "core/nn/timestep_embedding.h"
 #include "core/rng.h"
 
@@ -21,6 +22,17 @@ TEST(TimestepEmbedding, HoldsTheSinusoidsOfItsConvention) {
   const at::Tensor ddpm = timestep_embedding(t, {.dim = 8, .cos_first = false, .period_shift = 1});
   EXPECT_NEAR(ddpm[1][3].item<double>(), std::sin(3.0 * std::pow(10000.0, -1.0)), 1e-7);
   EXPECT_NEAR(ddpm[0][4].item<double>(), 1.0, 0);
+}
+
+TEST(SinCosPositions, TellTheColumnInTheFirstHalfAndTheRowInTheSecond) {
+  const at::Tensor table = sin_cos_positions(2, 3, 8);
+  ASSERT_EQ(table.sizes(), at::IntArrayRef({6, 8}));
+  const int64_t token = 1 * 3 + 2;  // row 1, column 2
+  const double slow = std::pow(10000.0, -0.5);
+  const std::vector<double> expected = {std::sin(2.0), std::sin(2 * slow), std::cos(2.0), std::cos(2 * slow),
+                                        std::sin(1.0), std::sin(slow),     std::cos(1.0), std::cos(slow)};
+  for (int64_t i = 0; i < 8; ++i) EXPECT_NEAR(table[token][i].item<double>(), expected[static_cast<size_t>(i)], 1e-7);
+  EXPECT_THROW(sin_cos_positions(2, 2, 6), ShapeError);
 }
 
 TEST(TimestepEmbedding, AnOddWidthEndsInZero) {

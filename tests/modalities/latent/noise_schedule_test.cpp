@@ -103,6 +103,38 @@ TEST(Samplers, FindTheSampleThatTheModelKnows) {
   EXPECT_TRUE(at::allclose(ddpm_sample(schedule, start, knows, {.respacing = "25"}).x, x0, 1e-6, 1e-8));
 }
 
+TEST(Samplers, DdpmTakesGivenNoise) {
+  const NoiseSchedule schedule = linear_schedule();
+  const at::Tensor start = at::randn({2, 2, 2, 2}), zeros = at::zeros_like(start);
+  const DiscreteModel model = [](const at::Tensor& x, int64_t) { return at::cat({0.3 * x, x.tanh()}, 1); };
+  std::vector<int64_t> steps;
+  const auto given = [&](int64_t step) {
+    steps.push_back(step);
+    return zeros;
+  };
+  const auto silent = ddpm_sample(schedule, start, model, {.respacing = "5", .noise = given});
+  EXPECT_EQ(steps, (std::vector<int64_t>{0, 1, 2, 3, 4}));
+  at::Tensor x = start;
+  for (const Transition& transition : ancestral_transitions(respaced_timesteps(schedule, "5")))
+    x = ddpm_posterior(schedule, transition, model(x, transition.t), x, {}).mean;
+  EXPECT_TRUE(at::equal(silent.x, x));
+  const auto wrong = [](int64_t) { return at::zeros({1}); };
+  EXPECT_THROW(ddpm_sample(schedule, start, model, {.respacing = "5", .noise = wrong}), ShapeError);
+}
+
+TEST(Samplers, DdimTakesGivenTransitions) {
+  const NoiseSchedule schedule = linear_schedule();
+  const at::Tensor start = at::randn({1, 2, 2, 2});
+  std::vector<int64_t> visited;
+  const DiscreteModel model = [&](const at::Tensor& x, int64_t t) {
+    visited.push_back(t);
+    return 0.3 * x;
+  };
+  ddim_sample(schedule, start, model, {.transitions = ancestral_transitions(respaced_timesteps(schedule, "ddim30"))});
+  EXPECT_EQ(visited.size(), 30u);
+  EXPECT_EQ(visited.front(), 29 * 34);
+}
+
 TEST(Samplers, StopWhereTheCallbackSaysSo) {
   const NoiseSchedule schedule = linear_schedule();
   const at::Tensor start = at::randn({1, 2, 2, 2});

@@ -54,5 +54,54 @@ TEST_F(Forward, NamesInputsThatAreMissingUnknownOrIllShaped) {
   EXPECT_REFUSED(ShapeError, run({{"image", at::ones({1, 3, 8, 8}, at::kLong)}}), "floating");
 }
 
+class ForwardDitMoe : public ::testing::Test {
+ protected:
+  ForwardReport run(const TensorMap& inputs, const std::string& dtype = "float32") {
+    save_tensors(folder_ / "in.safetensors", inputs);
+    return run_forward({.model = kFolder,
+                        .input = (folder_ / "in.safetensors").string(),
+                        .output = (folder_ / "out.safetensors").string(),
+                        .dtype = dtype,
+                        .device = "cpu"});
+  }
+  at::Tensor out() { return load_tensors(folder_ / "out.safetensors").at("out"); }
+  const std::string kFolder = POLYPHONY_SOURCE_DIR "/tests/golden/dit_moe";
+  const TensorMap io_ = load_tensors(kFolder + "/io.safetensors");
+  const TensorMap inputs_ = {{"x", io_.at("forward.x")}, {"t", io_.at("forward.t")}, {"y", io_.at("forward.y")}};
+  polyphony::testing::TemporaryFolder folder_;
+};
+
+TEST_F(ForwardDitMoe, GivesWhatThePublishedCodeGivesForRawTimes) {
+  EXPECT_EQ(run(inputs_).architecture, "dit_moe");
+  EXPECT_TRUE(at::allclose(out(), io_.at("forward.out"), 0, 1e-5));
+  auto ddpm = inputs_;
+  ddpm["t"] = io_.at("forward_ddpm.t");
+  run(ddpm);
+  EXPECT_TRUE(at::allclose(out(), io_.at("forward_ddpm.out"), 0, 1e-5));
+}
+
+TEST_F(ForwardDitMoe, KeepsTimesExactInBfloat16) {
+  auto ddpm = inputs_;
+  ddpm["t"] = at::full({3}, 997.F);  // bfloat16 has 996 and 1000
+  run(ddpm);
+  const auto expected = out();
+  run(ddpm, "bfloat16");
+  EXPECT_LT((out() - expected).square().mean().sqrt().item<float>(),
+            2e-2F * expected.square().mean().sqrt().item<float>());
+}
+
+TEST_F(ForwardDitMoe, NamesWhatDoesNotFit) {
+  auto inputs = inputs_;
+  inputs["y"] = at::tensor({0, 1, 11}, at::kLong);
+  EXPECT_REFUSED(DataError, run(inputs), "y must be in [0, 10]", "got 11");
+  inputs["y"] = at::rand({3});
+  EXPECT_REFUSED(ShapeError, run(inputs), "[y]", "integer");
+  inputs = inputs_;
+  inputs["x"] = at::rand({3, 4, 16, 16});
+  EXPECT_REFUSED(ShapeError, run(inputs), "x must be", "(B, 4, 8, 8)");
+  inputs.erase("t");
+  EXPECT_REFUSED(DataError, run(inputs), "'t' is missing");
+}
+
 }  // namespace
 }  // namespace polyphony::pipelines

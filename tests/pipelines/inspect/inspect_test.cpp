@@ -49,6 +49,19 @@ TEST_F(Inspect, CountsAModelAndTheShareOfItsExpertsThatATokenUses) {
   EXPECT_EQ(found.non_finite, 0);
 }
 
+TEST_F(Inspect, CountsExpertsThatAreTensorsOfTheirOwn) {
+  write_text("m/config.json", R"({"model_type": "dit_moe", "num_experts": 4, "num_experts_per_tok": 2})");
+  std::map<std::string, std::vector<float>> tensors{{"gate.weight", std::vector<float>(7, 1)}};
+  for (const char* expert : {"0", "1", "2", "3"})
+    tensors[std::string("moe.experts.") + expert + ".up_proj.weight"] = std::vector<float>(9, 1);
+  write_weights("m/model.safetensors", tensors);
+  EXPECT_EQ(inspect(folder_ / "m").parameters_active, 7 + 2 * 9);
+  const auto golden = inspect(POLYPHONY_SOURCE_DIR "/tests/golden/dit_moe");
+  EXPECT_EQ(golden.architecture, "dit_moe");
+  EXPECT_EQ(golden.parameters_total, 467'456);
+  EXPECT_EQ(golden.parameters_active, 301'568);
+}
+
 TEST_F(Inspect, FindsEveryValueThatIsNotFinite) {
   write_weights("x.safetensors", {{"a", {1, NAN, -INFINITY, 3e38f, 1e-45f}}});
   const auto found = inspect(folder_ / "x.safetensors");

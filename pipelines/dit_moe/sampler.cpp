@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "pipelines/dit_moe/sampler.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <utility>
+
+#include "core/base/text.h"
+#include "core/check.h"
+#include "core/rng.h"
+#include "modalities/latent/ddim.h"
+#include "modalities/latent/ddpm.h"
+#include "modalities/latent/dpm_solver.h"
+
+namespace polyphony::pipelines {
+namespace {
+
+constexpr std::array<std::pair<const char*, DitMoeSampler>, 4> kSamplers = {{{"euler", DitMoeSampler::euler},
+                                                                             {"ddpm", DitMoeSampler::ddpm},
+                                                                             {"ddim", DitMoeSampler::ddim},
+                                                                             {"dpm++", DitMoeSampler::dpm_solver}}};
+
+// One stream of normals a picture, so that a picture does not depend on what it is drawn together with.
+class PictureNoise {
+ public:
+  PictureNoise(const DitMoeConfig& config, const DitMoeSampling& sampling)
+      : shape_{1, config.in_channels, config.input_size, config.input_size} {
+    for (int64_t i = 0; i < sampling.guidance.y_N.size(0); ++i)
+      generators_.push_back(make_generator(sampling.seed + static_cast<uint64_t>(i)));
+  }
+
+  // (N, C, H, W): the first of `rows` draws a picture.
+  at::Tensor draw(int64_t rows) {
+    auto shape = shape_;
+    shape[0] = rows;
+    std::vector<at::Tensor> drawn;
+    for (auto& generator : generators_) drawn.push_back(at::randn(shape, generator).narrow(0, 0, 1));
+    return at::cat(drawn);
+  }
+
+ private:
+  std::vector<int64_t> shape_;
+  std::vector<at::Generator> generators_;
+};
+
+}  // namespace
+
+DitMoeSampler dit_moe_sampler(const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& [known, sampler] : kSamplers) {
+    if (name == known) return sampler;
+    names.emplace_back(known);
+  }
+  fail<ConfigError>("[sampler] expected ", join_names(names), "; got '", printable(name, 40), "'",
+                    did_you_mean(name, names));
+}
+
+at::Tensor starting_noise(const DitMoeConfig& config, const DitMoeSampling& sampling) {
+  return PictureNoise(config, sampling).draw(1);
+}
+
+latent::SampleResult sample_dit_moe(const std::shared_ptr<DitMoe>& model, const DitMoeSampling& s,
+                                    const latent::OnStep& on_step) {
+  check<ShapeError>(s.guidance.y_N.defined() && s.guidance.y_N.dim() == 1 && s.guidance.y_N.size(0) >= 1,
+                    "[sampler] expected at least one class, i64 (N)");
+  const auto schedule = latent::linear_schedule();
+  check<ConfigError>(s.steps >= 1 && (s.sampler == DitMoeSampler::euler || s.steps <= schedule.num_timesteps()),
+                     "[sampler] steps must be in [1, ", schedule.num_timesteps(), "], got ", s.steps);
+  PictureNoise noise(model->config(), s);
+  const auto start = noise.draw(1).to(s.guidance.y_N.device());
+  switch (s.sampler) {
+    case DitMoeSampler::euler:
+      return latent::euler_sample(start, guided_velocity(model, s.guidance), {.steps = s.steps}, on_step);
+    case DitMoeSampler::ddpm: {
+      const int64_t rows = s.guidance.scale == 1 ? 1 : 2;
+      const auto variance =
+          model->config().learn_sigma ? latent::Variance::learned_range : latent::Variance::fixed_small;
+      return latent::ddpm_sample(schedule, start, guided_epsilon(model, s.guidance),
+                                 {.respacing = std::to_string(s.steps),
+                                  .step = {.variance = variance},
+                                  .noise = [&](int64_t) { return noise.draw(rows); }},
+                                 on_step);
+    }
+    case DitMoeSampler::ddim: {
+      const auto timesteps = latent::respaced_timesteps(schedule, join("ddim", s.steps));
+      return latent::ddim_sample(schedule, start, guided_epsilon(model, s.guidance),
+                                 {.transitions = latent::ancestral_transitions(timesteps)}, on_step);
+    }
+    case DitMoeSampler::dpm_solver:
+      return latent::dpm_solver_sample(schedule, start, guided_epsilon(model, s.guidance), {.steps = s.steps}, on_step);
+  }
+  fail<ConfigError>("[sampler] expected a known sampler, got ", static_cast<int>(s.sampler));
+}
+
+}  // namespace polyphony::pipelines

@@ -3,6 +3,7 @@
 #include "pipelines/forward/forward_table.h"
 
 #include "pipelines/dit_moe/config.h"
+#include "pipelines/joint/folder.h"
 
 namespace polyphony::pipelines {
 
@@ -24,6 +25,14 @@ const std::vector<ForwardRow>& forward_table() {
        .inputs = "image (B, C, H, W), -1..1",
        .outputs = "mean, logvar (B, c, h, w); decoded (B, C, H, W) from the mean",
        .run = &forward_autoencoder_kl},
+      {.architecture = kJointModelType,
+       .required = {},
+       .optional = {"latents", "t", "prompt_ids", "pixel_values", "input_ids"},
+       .inputs = "latents (B, C, H, W) noisy, t (B) in 0..1, prompt_ids i64 (B, S); or pixel_values (N, 3, H, W) in "
+                 "-1..1, input_ids i64 (N, S); or both",
+       .outputs = "clean (B, C, H, W): the predicted latents; logits (N, V) of the next word",
+       .run = &forward_joint,
+       .exact = {"t"}},
       dit_moe(kDitMoeModelType),
       dit_moe(kDitMoeClassName),
   };

@@ -10,7 +10,9 @@
 #include <fstream>
 
 #include "core/rng.h"
+#include "core/tensor_io.h"
 #include "pipelines/data/scenes/dataset.h"
+#include "pipelines/forward/forward.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/session.h"
@@ -168,6 +170,29 @@ TEST_F(JointSessionTest, WrongFoldersAreRefusedByName) {
     EXPECT_NE(std::string(error.what()).find("model_type"), std::string::npos) << error.what();
   }
   fs::remove_all(broken);
+}
+
+TEST_F(JointSessionTest, ForwardGivesWhatTheModelItselfGives) {
+  auto generator = make_generator(6);
+  const auto latents = at::randn({2, 4, 12, 12}, generator), pixels = at::randn({1, 3, 96, 96}, generator);
+  const auto t = at::tensor({0.25f, 0.9f});
+  const auto words = at::tensor({5, 6, 7, 8}, at::kLong).reshape({2, 2});
+  const auto in = folder_ / "in.safetensors", result = folder_ / "out.safetensors";
+  save_tensors(in, {{"latents", latents}, {"t", t}, {"prompt_ids", words}, {"pixel_values", pixels}});
+  run_forward({.model = folder_.string(), .input = in.string(), .output = result.string(), .device = "cpu"});
+  const auto out = load_tensors(result);
+  const c10::InferenceMode inference;
+  const auto want =
+      tiny_bundle().model->forward({.texts = {.draw = {{5, 6}, {7, 8}}, .caption = {{}}, .caption_complete = false},
+                                    .noisy_BCHW = latents,
+                                    .t_B = t,
+                                    .pixels_NCHW = pixels});
+  EXPECT_TRUE(at::allclose(out.at("clean"), want.clean_BCHW, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(out.at("logits"), want.logits_PV, 1e-5, 1e-6));
+  save_tensors(in, {{"latents", latents}});
+  EXPECT_THROW(run_forward({.model = folder_.string(), .input = in.string(), .output = result.string()}), DataError);
+  fs::remove(in);
+  fs::remove(result);
 }
 
 TEST(JointModel, CaptionOfAPictureDoesNotDependOnItsNeighboursInTheBatch) {

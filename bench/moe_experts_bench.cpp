@@ -49,14 +49,14 @@ Inputs make_inputs(const Case& c) {
 
 // Milliseconds, the median of each candidate; candidates take turns, so that a busy moment hits all of them.
 std::vector<double> medians(const std::vector<std::function<void()>>& candidates) {
-  constexpr int kRounds = 15;
+  constexpr int kRounds = 5;
   std::vector<std::vector<double>> times(candidates.size());
-  for (int round = 0; round < kRounds + 2; ++round)
+  for (int round = 0; round < kRounds + 1; ++round)
     for (size_t i = 0; i < candidates.size(); ++i) {
       const auto start = std::chrono::steady_clock::now();
       candidates[i]();
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-      if (round >= 2) times[i].push_back(took.count());
+      if (round >= 1) times[i].push_back(took.count());
     }
   std::vector<double> out;
   for (auto& t : times) {
@@ -105,7 +105,8 @@ void measure(const Case& c) {
 int main(int argc, char** argv) {
   at::set_num_threads(argc > 1 ? std::max(1, std::atoi(argv[1])) : 1);
   at::manual_seed(1);
-  std::printf("%d thread(s); medians of 15 in ms; limit: the same multiplications in dense products\n",
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  std::printf("%d thread(s); medians of 5 in ms; limit: the same multiplications in dense products\n",
               at::get_num_threads());
   std::printf("%-32s %-8s %-8s %9s %9s %8s %9s %8s %8s\n", "case", "dtype", "pass", "fused", "loop", "ratio", "limit",
               "of it", "GFLOP/s");

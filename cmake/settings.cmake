@@ -23,7 +23,9 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM)
-  add_link_options(-fuse-ld=mold)
+  # mold 1 lets RELRO begin at a small .tbss on the page before its segment; the loader then cannot protect it
+  # ("cannot apply additional memory protection after relocation"), depending on how the sections happen to fall.
+  add_link_options(-fuse-ld=mold -Wl,-z,norelro)
 endif()
 
 add_library(polyphony_warnings INTERFACE)

@@ -81,6 +81,12 @@ void add_routing(ExpertCounts& counts, const Routing& r, const at::Tensor& modal
   counts.entropy_tokens += r.num_tokens;
 }
 
+void add_routings(std::vector<ExpertCounts>& counts, const std::vector<Routing>& routings,
+                  const at::Tensor& modality_T) {
+  if (counts.empty()) counts.resize(routings.size());
+  for (size_t layer = 0; layer < routings.size(); ++layer) add_routing(counts.at(layer), routings[layer], modality_T);
+}
+
 void merge(ExpertCounts& counts, const ExpertCounts& other) {
   if (other.rows_ME.empty()) return;
   prepare(counts, other.num_experts, other.num_null);

@@ -24,6 +24,9 @@ struct ExpertCounts {
 
 // Adds one routing. modality_T: u8 (T). Throws ShapeError if the number of experts changes between calls.
 void add_routing(ExpertCounts& counts, const Routing& routing, const at::Tensor& modality_T);
+// One forward pass: routings[l] is added to counts[l], which an empty vector grows to fit.
+void add_routings(std::vector<ExpertCounts>& counts, const std::vector<Routing>& routings,
+                  const at::Tensor& modality_T);
 void merge(ExpertCounts& counts, const ExpertCounts& other);
 
 // Figures of the counts; all finite, 0 where there is nothing to divide by. Null experts count only in null_share.

@@ -38,9 +38,9 @@ constexpr Command kCommands[] = {
      "See also: docs/cli.md for the requests and results",
      &define_batch},
     {"train", "Train a model from a recipe.",
-     "  polyphony train configs/joint.toml --output runs/first\n"
-     "  polyphony train configs/joint.toml --output runs/first --resume auto\n"
-     "  polyphony train configs/joint.toml --set train.learning_rate=1e-3 --dry-run\n"
+     "  polyphony train configs/train/scenes_joint.toml --output runs/first\n"
+     "  polyphony train configs/train/scenes_joint.toml --output runs/first --resume auto\n"
+     "  polyphony train configs/train/scenes_joint.toml --set train.learning_rate=1e-3 --dry-run\n"
      "See also: polyphony eval, the comments in configs/",
      &define_train},
     {"eval", "Judge a model on scenes with combinations that it never saw.",

@@ -89,7 +89,8 @@ void add_device(CLI::App& app, std::string& device) {
 }
 
 void add_threads(CLI::App& app, int64_t& threads) {
-  add_integer(app, {"--threads", "CPU threads; results do not depend on it (default: all)", 1, 4096}, threads)
+  add_integer(app, {"--threads", "CPU threads; pictures and captions do not depend on it (default: all)", 1, 4096},
+              threads)
       ->group(kRunGroup);
 }
 

@@ -40,7 +40,8 @@ void check_folder_is_free(const BatchOptions& options) {
     return;
   }
   bool empty = true;
-  if (fs::is_directory(folder))
+  std::error_code absent;
+  if (fs::is_directory(folder, absent))
     for (const auto& entry : fs::directory_iterator(folder)) empty = empty && entry.path().filename() == kLockName;
   check<UsageError>(empty || options.overwrite, "[batch] the folder '", printable(options.output),
                     "' is not empty: use --resume to go on with its batch or --overwrite to start anew");

@@ -41,15 +41,9 @@ std::string interval_note(const char* name, const scenes::Share& share) {
   return text;
 }
 
-void record(std::vector<moe::ExpertCounts>& counts, const JointOutput& out) {
-  counts.resize(out.routings.size());
-  for (size_t layer = 0; layer < counts.size(); ++layer)
-    moe::add_routing(counts[layer], out.routings[layer], out.fields.modality_T);
-}
-
 void write_experts(const fs::path& folder, const std::vector<moe::ExpertCounts>& counts, const moe::MoEConfig& config) {
   ExpertLoad load;
-  for (const auto& group : config.groups)
+  for (const auto& group : moe::resolved(config).groups)
     for (int64_t e = 0; e < group.num_experts; ++e) load.experts.push_back(join(group.name, " ", e));
   for (const auto& layer : counts) {
     auto stats = moe::expert_stats(layer);
@@ -101,7 +95,10 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
     const auto batch = scene_batch(stream, static_cast<uint64_t>(first), n);
     std::vector<std::vector<int64_t>> ids;
     DrawOptions draw{.steps = report.steps, .guidance = report.guidance};
-    if (!options.experts.empty()) draw.on_forward = [&](const JointOutput& out) { record(experts, out); };
+    const auto record = [&](const JointOutput& out) {
+      moe::add_routings(experts, out.routings, out.fields.modality_T);
+    };
+    if (!options.experts.empty()) draw.on_forward = record;
     for (int64_t i = 0; i < n; ++i) {
       ids.push_back(bundle.tokenizer->encode(batch.captions[i]));
       draw.seeds.push_back(derive_seed(options.seed, "eval", static_cast<uint64_t>(first + i)));
@@ -124,7 +121,7 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
     report.seconds_caption += seconds_since(caption_start);
     // One more pass over the finished captions: while they were written, their first words were seen many times.
     if (!options.experts.empty())
-      record(experts, bundle.model->forward({.texts = {.caption = words->ids}, .pixels_NCHW = batch.pixels_BCHW}));
+      record(bundle.model->forward({.texts = {.caption = words->ids}, .pixels_NCHW = batch.pixels_BCHW}));
     for (int64_t i = 0; i < n; ++i) {
       const auto& truth = batch.scenes[i];
       counts.caption.add(scenes::caption_exact(bundle.tokenizer->decode(words->ids[i]), truth));

@@ -147,7 +147,7 @@ class JointObjective : public Objective {
           balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
       z = z + moe::router_z_loss(routing);
     }
-    record(out);
+    moe::add_routings(counts_, out.routings, out.fields.modality_T);
     return {.total = flow + recipe_.caption_weight * words + recipe_.balance_weight * balance + recipe_.z_weight * z,
             .parts = {{"flow", flow.detach()},
                       {"clean_mse", flow_B.mean().detach()},
@@ -209,12 +209,6 @@ class JointObjective : public Objective {
   // Captioned scenes never repeat: they need no latents.
   uint64_t caption_index(int64_t step) const {
     return (uint64_t{1} << 40) + static_cast<uint64_t>(step) * static_cast<uint64_t>(recipe_.batch_size);
-  }
-
-  void record(const JointOutput& out) {
-    if (counts_.empty()) counts_.resize(out.routings.size());
-    for (size_t layer = 0; layer < out.routings.size(); ++layer)
-      moe::add_routing(counts_[layer], out.routings[layer], out.fields.modality_T);
   }
 
   JointRecipe recipe_;

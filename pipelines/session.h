@@ -6,6 +6,7 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,14 +34,19 @@ struct RgbImage {
   bool operator==(const RgbImage&) const = default;
 };
 
-// Text to picture. What is left out is the model's own default; the result says what was used.
+// Text or class to picture. What is left out is the model's own default; the result says what was used.
 struct GenerateRequest {
-  std::string prompt = {};              // UTF-8
+  std::string prompt = {};              // UTF-8; for models that draw from text
+  std::string class_label = {};         // for models that draw classes: a number, or a name that the model knows
+  std::string sampler = {};             // euler, ddpm, ddim or dpm++; empty: the model's own
   std::optional<int64_t> steps = {};    // denoising steps, 1..kMaxSteps
   std::optional<double> guidance = {};  // classifier-free guidance scale, 0..kMaxGuidance; 1 is no guidance
   std::optional<uint64_t> seed =
       {};             // of the first picture; picture i has seed + i. Left out: drawn at random and shown
   int64_t count = 1;  // pictures, 1..kMaxCount
+  // Never in the JSON form:
+  bool record_routing = false;  // keep which experts every patch of every step went to
+  bool every_preview = false;   // a preview at each step, however long decoding takes
   bool operator==(const GenerateRequest&) const = default;
 };
 
@@ -61,8 +67,24 @@ struct Picture {
       {};  // a GenerateRequest of count 1 that repeats this very picture, with "model" beside it
 };
 
+// Numbers in C order.
+struct Array {
+  std::vector<int64_t> shape = {};
+  std::vector<float> values = {};
+};
+
+// Which experts each patch went to while a picture was drawn; of the conditional pass, steps in order of execution.
+struct RoutingRecord {
+  std::vector<int64_t> shape = {};       // step, layer, image, patch, choice
+  std::vector<int64_t> expert_ids = {};  // in C order
+  std::vector<float> expert_weights = {};
+  std::vector<float> timesteps = {};  // one a step, as the model was given it
+};
+
 struct GenerateResult {
   std::vector<Picture> pictures = {};  // same bytes alone or among others, for any number of threads
+  Array latents = {};                  // (picture, channel, row, column), scaled; empty for models that keep none
+  RoutingRecord routing = {};          // empty unless it was asked for
   GenerateRequest used = {};           // the request with every default and the seed filled in
   double seconds = 0;                  // without loading the model
   double seconds_per_step = 0;
@@ -94,13 +116,15 @@ struct ModelDescription {
   int64_t parameters_active = 0;  // that one token passes through
   std::string device = {};
   std::string dtype = {};
-  int64_t picture_width = 0;  // pixels of a generated picture
+  int64_t picture_width = 0;  // pixels of a generated picture; 0: the model has no decoder and gives latents
   int64_t picture_height = 0;
   int64_t default_steps = 0;
   double default_guidance = 0;
   bool can_generate = false;
   bool can_caption = false;
-  std::string example_prompt = {};  // one that the model understands
+  std::string example_prompt = {};              // one that the model understands; empty for a model of classes
+  int64_t num_classes = 0;                      // that can be drawn; 0 for a model of texts
+  std::map<int64_t, std::string> classes = {};  // their names, synonyms separated by commas; may be incomplete
 };
 
 struct Progress {
@@ -150,8 +174,9 @@ std::string to_json(const CaptionRequest& request);
 std::string to_json(const GenerateResult& result);
 std::string to_json(const CaptionResult& result);
 std::string to_json(const ModelDescription& description);
-// The parameters of one picture; "model" is ignored by request_from_json.
-std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, const std::string& model);
+// The parameters of one picture; "model" and "class_name" are for people: request_from_json passes over them.
+std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, const std::string& model,
+                            const std::string& class_name = {});
 
 // Reads either kind; without "schema" the key "prompt" or "file" decides. Unknown and repeated keys are refused.
 // Throws DataError naming the key, UsageError for a value out of range.
@@ -161,6 +186,8 @@ struct SaveOptions {
   std::string file = {};
   bool overwrite = false;
 };
+// PNG of the pixels alone.
+std::string encode_png(const RgbImage& image);
 // PNG with a `parameters` text for other programs and our own versioned iTXt `polyphony`; no time and no path in it.
 // Written whole or not at all. Throws UsageError if the file exists and overwrite is false, Error with errno.
 std::string encode_picture(const Picture& picture);

@@ -19,10 +19,11 @@ Run define_help(CLI::App& app, Terminal& terminal);
 namespace {
 
 constexpr Command kCommands[] = {
-    {"generate", "Draw a picture from a text.",
+    {"generate", "Draw a picture from a text, or of a class.",
      "  polyphony generate --prompt 'a large red circle in the centre on white' --output circle.png\n"
      "  polyphony generate --prompt @prompt.txt --count 4 --seed 7 --steps 30 --output draft.png\n"
      "  polyphony generate --from-image circle.png --output again.png\n"
+     "  polyphony generate --model dit_moe_xl --class 'golden retriever' --guidance 4 --output dog.png\n"
      "See also: polyphony batch, polyphony inspect circle.png",
      &define_generate},
     {"caption", "Say in words what a picture shows.",

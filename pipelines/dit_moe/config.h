@@ -15,6 +15,9 @@ namespace polyphony::pipelines {
 inline constexpr const char* kDitMoeModelType = "dit_moe";                   // a folder of ours
 inline constexpr const char* kDitMoeClassName = "DiTMoETransformer2DModel";  // a transformer/ of diffusers
 
+// What a model was trained to predict: the velocity of a rectified flow, or the noise of DDPM.
+enum class DitMoeMode : uint8_t { rectified_flow, ddpm };
+
 // Names and defaults are those of the published code.
 struct DitMoeConfig {
   int64_t input_size = 32;  // latents a side; pictures are 8 times as large

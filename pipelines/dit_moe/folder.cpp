@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipelines/dit_moe/folder.h"
 
+#include <nlohmann/json.hpp>
+
 #include "core/base/files.h"
 #include "core/check.h"
 #include "core/formats/safetensors_index.h"
@@ -56,10 +58,18 @@ LoadedDitMoe load_dit_moe(const fs::path& given, at::ScalarType dtype) {
   return loaded;
 }
 
-void save_dit_moe(const DitMoe& model, const fs::path& folder) {
+void save_dit_moe(const DitMoe& model, const fs::path& folder, DitMoeLayout layout) {
   fs::create_directories(folder);
-  save_tensors(folder / "model.safetensors", published_views(model.config(), state_of(model)), {{"format", "pt"}});
-  write_file_atomic(folder / "config.json", dit_moe_config_json(model.config()));
+  const auto* weights = layout == DitMoeLayout::flat ? "model.safetensors" : "diffusion_pytorch_model.safetensors";
+  save_tensors(folder / weights, published_views(model.config(), state_of(model)), {{"format", "pt"}});
+  auto config = nlohmann::ordered_json::parse(dit_moe_config_json(model.config()));
+  if (layout == DitMoeLayout::diffusers) {
+    config.erase("model_type");
+    nlohmann::ordered_json named = {{"_class_name", kDitMoeClassName}};
+    named.update(config);
+    config = std::move(named);
+  }
+  write_file_atomic(folder / "config.json", config.dump(2) + "\n");
 }
 
 }  // namespace polyphony::pipelines

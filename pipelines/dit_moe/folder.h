@@ -21,7 +21,10 @@ struct LoadedDitMoe {
 // Throws DataError for files that are missing or contradict one another, before anything large is allocated.
 LoadedDitMoe load_dit_moe(const std::filesystem::path& folder, at::ScalarType dtype = at::kFloat);
 
-// Writes config.json and model.safetensors into a folder that is made if need be. Throws Error.
-void save_dit_moe(const DitMoe& model, const std::filesystem::path& folder);
+// The names of the weights file and of the class in config.json: those of a flat folder of ours, or of a transformer/.
+enum class DitMoeLayout : uint8_t { flat, diffusers };
+
+// Writes config.json and the weights into a folder that is made if need be. Throws Error.
+void save_dit_moe(const DitMoe& model, const std::filesystem::path& folder, DitMoeLayout layout = DitMoeLayout::flat);
 
 }  // namespace polyphony::pipelines

@@ -16,10 +16,21 @@
 namespace polyphony::pipelines {
 namespace {
 
-constexpr std::array<std::pair<const char*, DitMoeSampler>, 4> kSamplers = {{{"euler", DitMoeSampler::euler},
-                                                                             {"ddpm", DitMoeSampler::ddpm},
-                                                                             {"ddim", DitMoeSampler::ddim},
-                                                                             {"dpm++", DitMoeSampler::dpm_solver}}};
+struct SamplerRow {
+  const char* name;
+  DitMoeSampler sampler;
+  DitMoeMode mode;
+  int64_t steps;
+};
+// The first one of a mode is its published one. In the order of the enumeration.
+constexpr std::array<SamplerRow, 4> kSamplers = {{
+    {"euler", DitMoeSampler::euler, DitMoeMode::rectified_flow, 50},
+    {"ddpm", DitMoeSampler::ddpm, DitMoeMode::ddpm, 250},
+    {"ddim", DitMoeSampler::ddim, DitMoeMode::ddpm, 50},
+    {"dpm++", DitMoeSampler::dpm_solver, DitMoeMode::ddpm, 25},
+}};
+
+const SamplerRow& row_of(DitMoeSampler sampler) { return kSamplers[static_cast<size_t>(sampler)]; }
 
 // One stream of normals a picture, so that a picture does not depend on what it is drawn together with.
 class PictureNoise {
@@ -48,12 +59,28 @@ class PictureNoise {
 
 DitMoeSampler dit_moe_sampler(const std::string& name) {
   std::vector<std::string> names;
-  for (const auto& [known, sampler] : kSamplers) {
-    if (name == known) return sampler;
-    names.emplace_back(known);
+  for (const auto& row : kSamplers) {
+    if (name == row.name) return row.sampler;
+    names.emplace_back(row.name);
   }
   fail<ConfigError>("[sampler] expected ", join_names(names), "; got '", printable(name, 40), "'",
                     did_you_mean(name, names));
+}
+
+const char* sampler_name(DitMoeSampler sampler) { return row_of(sampler).name; }
+
+int64_t default_steps(DitMoeSampler sampler) { return row_of(sampler).steps; }
+
+DitMoeSampler choose_sampler(std::optional<DitMoeMode> mode, const std::string& name) {
+  std::vector<std::string> fitting;
+  for (const auto& row : kSamplers)
+    if (!mode || row.mode == *mode) fitting.emplace_back(row.name);
+  if (name.empty()) return dit_moe_sampler(fitting.front());
+  const auto sampler = dit_moe_sampler(name);
+  check<UsageError>(!mode || row_of(sampler).mode == *mode, "[sampler] this model was trained ",
+                    mode == DitMoeMode::ddpm ? "with DDPM" : "as a rectified flow", ": expected ", join_names(fitting),
+                    "; got '", name, "'");
+  return sampler;
 }
 
 at::Tensor starting_noise(const DitMoeConfig& config, const DitMoeSampling& sampling) {

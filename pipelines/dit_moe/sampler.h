@@ -2,6 +2,7 @@
 // Classes and seeds to latents, by the sampler of either training mode.
 // Shapes: N pictures, C latent channels, H = W = input_size.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "modalities/latent/sampling.h"
@@ -14,6 +15,14 @@ enum class DitMoeSampler : uint8_t { euler, ddpm, ddim, dpm_solver };
 
 // "euler", "ddpm", "ddim", "dpm++". Throws ConfigError with these names.
 DitMoeSampler dit_moe_sampler(const std::string& name);
+const char* sampler_name(DitMoeSampler sampler);
+
+// The sampler for a model trained in `mode`: the one that `name` asks for, or for an empty name the published one
+// (euler, ddpm). A model that names no mode takes any, euler by default. Throws UsageError for one of the other mode.
+DitMoeSampler choose_sampler(std::optional<DitMoeMode> mode, const std::string& name);
+
+// Steps that the sampler is known to need: euler 50 and ddpm 250 as published, ddim 50, dpm++ 25.
+int64_t default_steps(DitMoeSampler sampler);
 
 struct DitMoeSampling {
   DitMoeSampler sampler = DitMoeSampler::euler;

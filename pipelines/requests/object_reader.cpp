@@ -36,6 +36,14 @@ std::optional<std::string> ObjectReader::text(const std::string& key) {
   return value->get<std::string>();
 }
 
+std::optional<std::string> ObjectReader::text_or_integer(const std::string& key) {
+  const auto* value = find(key);
+  if (!value) return std::nullopt;
+  check<DataError>(value->is_string() || value->is_number_integer(), "[", where_, "] '", key,
+                   "' must be a string or an integer, got ", printable(dump_json(*value), 60));
+  return value->is_string() ? value->get<std::string>() : dump_json(*value);
+}
+
 std::optional<int64_t> ObjectReader::integer(const std::string& key) {
   const auto* value = find(key);
   if (!value) return std::nullopt;

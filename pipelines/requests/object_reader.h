@@ -22,6 +22,7 @@ class ObjectReader {
   ObjectReader(const nlohmann::json& object, std::string where);
   bool has(const std::string& key) const { return object_.contains(key); }
   std::optional<std::string> text(const std::string& key);
+  std::optional<std::string> text_or_integer(const std::string& key);  // an integer as its digits
   std::optional<int64_t> integer(const std::string& key);
   std::optional<uint64_t> natural(const std::string& key);
   std::optional<double> number(const std::string& key);

@@ -20,7 +20,9 @@ constexpr uint64_t kMaxPictureBytes = 256u << 20;
 constexpr const char* kOurKeyword = "polyphony";
 constexpr const char* kCommonKeyword = "parameters";
 
-std::string encode_pixels(const RgbImage& image) {
+}  // namespace
+
+std::string encode_png(const RgbImage& image) {
   const auto expected = static_cast<size_t>(3 * image.width * image.height);
   check<ShapeError>(image.width > 0 && image.height > 0 && image.pixels.size() == expected, "[picture] expected ",
                     expected, " bytes of pixels, got ", image.pixels.size());
@@ -36,16 +38,27 @@ std::string encode_pixels(const RgbImage& image) {
   return {bytes.begin(), bytes.end()};
 }
 
+namespace {
+
 std::string short_number(double value) {
   char text[32];
   std::snprintf(text, sizeof(text), "%g", value);
   return text;
 }
 
+// "207: golden retriever", or the number alone.
+std::string class_text(const nlohmann::json& json) {
+  const auto& label = json["class"];
+  const auto name = json.value("class_name", "");
+  return (label.is_string() ? label.get<std::string>() : dump_json(label)) + (name.empty() ? "" : ": " + name);
+}
+
 // Source: the text that AUTOMATIC1111's web UI writes and most viewers read: the prompt, then "Key: value" pairs.
 std::string common_text(const Picture& picture) {
   const auto json = parse_json(picture.parameters_json, "picture parameters");
-  std::string text = json.value("prompt", "") + "\n";
+  std::string text = json.contains("class") ? "class " + class_text(json) : json.value("prompt", "");
+  text += "\n";
+  if (json.contains("sampler")) text += "Sampler: " + json["sampler"].get<std::string>() + ", ";
   if (json.contains("steps")) text += "Steps: " + dump_json(json["steps"]) + ", ";
   if (json.contains("guidance")) text += "CFG scale: " + short_number(json["guidance"].get<double>()) + ", ";
   text += "Seed: " + std::to_string(picture.seed) + ", Size: " + std::to_string(picture.image.width) + "x" +
@@ -59,7 +72,7 @@ std::string common_text(const Picture& picture) {
 }  // namespace
 
 std::string encode_picture(const Picture& picture) {
-  const auto png = encode_pixels(picture.image);
+  const auto png = encode_png(picture.image);
   const std::vector<formats::PngText> texts{
       {.keyword = kCommonKeyword, .text = common_text(picture)},
       {.keyword = kOurKeyword, .text = picture.parameters_json, .international = true}};

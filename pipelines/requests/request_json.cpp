@@ -11,8 +11,18 @@
 namespace polyphony::pipelines {
 namespace {
 
+constexpr size_t kMaxClassBytes = 1000;
+
 nlohmann::json generate_object(const GenerateRequest& request) {
-  nlohmann::json object{{"schema", kGenerateSchema}, {"prompt", request.prompt}, {"count", request.count}};
+  nlohmann::json object{{"schema", kGenerateSchema}, {"count", request.count}};
+  if (const auto id = parse_integer(request.class_label)) {
+    object["class"] = *id;
+  } else if (!request.class_label.empty()) {
+    object["class"] = request.class_label;
+  } else {
+    object["prompt"] = request.prompt;
+  }
+  if (!request.sampler.empty()) object["sampler"] = request.sampler;
   if (request.steps) object["steps"] = *request.steps;
   if (request.guidance) object["guidance"] = *request.guidance;
   if (request.seed) object["seed"] = *request.seed;
@@ -22,8 +32,11 @@ nlohmann::json generate_object(const GenerateRequest& request) {
 GenerateRequest read_generate(ObjectReader& reader) {
   GenerateRequest request;
   const auto prompt = reader.text("prompt");
-  check<DataError>(prompt.has_value(), "[generate request] 'prompt' is missing");
-  request.prompt = *prompt;
+  request.class_label = reader.text_or_integer("class").value_or("");
+  check<DataError>(prompt.has_value() || !request.class_label.empty(),
+                   "[generate request] 'prompt' is missing (or 'class', for models of classes)");
+  request.prompt = prompt.value_or("");
+  request.sampler = reader.text("sampler").value_or("");
   request.steps = reader.integer("steps");
   request.guidance = reader.number("guidance");
   request.seed = reader.natural("seed");
@@ -53,7 +66,13 @@ void check_request(const GenerateRequest& request) {
   check<UsageError>(request.prompt.find('\0') == std::string::npos, "[prompt] expected text without NUL characters");
   check<UsageError>(request.prompt.size() <= kMaxPromptBytes, "[prompt] expected at most ", kMaxPromptBytes,
                     " bytes, got ", request.prompt.size());
-  check<UsageError>(!trim(request.prompt).empty(), "[prompt] expected some words, got none");
+  check<UsageError>(request.class_label.empty() || request.prompt.empty(),
+                    "[generate] expected either a prompt or a class, got both");
+  check<UsageError>(is_utf8(request.class_label) && request.class_label.size() <= kMaxClassBytes,
+                    "[class] expected a number or a name of at most ", kMaxClassBytes, " bytes, got '",
+                    printable(request.class_label, 60), "'");
+  check<UsageError>(!request.class_label.empty() || !trim(request.prompt).empty(),
+                    "[prompt] expected some words, got none");
   if (request.steps) check_range<int64_t>("steps", *request.steps, 1, kMaxSteps);
   if (request.guidance) {
     check<UsageError>(std::isfinite(*request.guidance), "[guidance] expected a finite number");
@@ -79,11 +98,13 @@ std::string to_json(const CaptionRequest& request) {
   return dump_json(object);
 }
 
-std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, const std::string& model) {
+std::string parameters_json(const GenerateRequest& used, uint64_t picture_seed, const std::string& model,
+                            const std::string& class_name) {
   auto object = generate_object(used);
   object["count"] = 1;
   object["seed"] = picture_seed;
   object["model"] = model;
+  if (!class_name.empty()) object["class_name"] = class_name;
   return dump_json(object);
 }
 
@@ -91,10 +112,10 @@ Request request_from_json(std::string_view text) {
   const auto json = parse_json(text, "request");
   ObjectReader reader(json, "request");
   auto schema = reader.text("schema");
-  if (!schema && reader.has("prompt")) schema = kGenerateSchema;
+  if (!schema && (reader.has("prompt") || reader.has("class"))) schema = kGenerateSchema;
   if (!schema && reader.has("file")) schema = kCaptionSchema;
-  check<DataError>(schema.has_value(), "[request] expected 'schema', 'prompt' or 'file', got none of them");
-  reader.ignore("model");  // who drew the picture whose parameters these are
+  check<DataError>(schema.has_value(), "[request] expected 'schema', 'prompt', 'class' or 'file', got none of them");
+  for (const char* key : {"model", "class_name"}) reader.ignore(key);  // for who reads a picture's parameters
   if (*schema == kGenerateSchema) {
     auto request = read_generate(reader);
     reader.finish();

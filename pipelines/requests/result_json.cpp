@@ -36,6 +36,8 @@ std::string to_json(const CaptionResult& result) {
 }
 
 std::string to_json(const ModelDescription& description) {
+  auto classes = nlohmann::json::object();
+  for (const auto& [id, name] : description.classes) classes[std::to_string(id)] = name;
   return dump_json({{"schema", "polyphony.model/1"},
                     {"name", description.name},
                     {"folder", description.folder},
@@ -50,7 +52,9 @@ std::string to_json(const ModelDescription& description) {
                     {"default_guidance", description.default_guidance},
                     {"can_generate", description.can_generate},
                     {"can_caption", description.can_caption},
-                    {"example_prompt", description.example_prompt}});
+                    {"example_prompt", description.example_prompt},
+                    {"num_classes", description.num_classes},
+                    {"classes", classes}});
 }
 
 std::string to_json(const TrainResult& result) {

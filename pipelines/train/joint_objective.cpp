@@ -2,9 +2,6 @@
 // Trains the joint model: flow matching on latents of rendered scenes and next words of their captions.
 #include <ATen/ATen.h>
 #include <torch/nn/functional/loss.h>
-#include <unistd.h>
-
-#include <cmath>
 
 #include "core/base/files.h"
 #include "core/check.h"
@@ -70,16 +67,6 @@ std::shared_ptr<text::Tokenizer> scene_tokenizer(const JointRecipe& recipe, cons
   }
 }
 
-// Training keeps weights, gradients, two moments and the average, f32 each. An absurd size is refused before a byte of
-// it is asked for.
-void check_memory(const JointConfig& config, int64_t vocab_size) {
-  const double bytes = 20 * parameter_estimate(config, vocab_size);
-  const double there = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  check<MemoryError>(bytes < there, "[train] the model has about ", std::llround(bytes / 20e6),
-                     " M parameters and needs ", std::llround(bytes / 1e9), " GB to train, this machine has ",
-                     std::llround(there / 1e9), " GB");
-}
-
 void check_fits_scenes(const JointConfig& config, const latent::AutoencoderConfig& autoencoder, const Section& model) {
   const int64_t factor = int64_t{1} << (autoencoder.block_out_channels.size() - 1);
   model.require(config.image_size == scenes::kImageSize, "image_size",
@@ -96,7 +83,7 @@ class JointObjective : public Objective {
       : recipe_(read_recipe(config)), options_(options), stream_(options.seed, scenes::Split::train) {
     auto model = joint_config(config);  // also read when weights are given, so that its keys count as known
     if (options.init_from.empty()) {
-      check_memory(model, recipe_.vocab_size);
+      check_memory_to_train(parameter_estimate(model, recipe_.vocab_size));
       bundle_.autoencoder = latent::load_autoencoder(recipe_.autoencoder).model;
       check_fits_scenes(model, bundle_.autoencoder->config(), config.section("model"));
       bundle_.tokenizer = scene_tokenizer(recipe_, config.section("objective"));
@@ -179,14 +166,7 @@ class JointObjective : public Objective {
   }
 
   std::map<std::string, double> statistics() override {
-    std::map<std::string, double> out;
-    for (size_t layer = 0; layer < counts_.size(); ++layer) {
-      const auto stats = moe::expert_stats(counts_[layer]);
-      const auto name = "layer" + std::to_string(layer);
-      out[name + "/load_variation"] = stats.coefficient_of_variation;
-      out[name + "/router_entropy"] = stats.router_entropy;
-      out[name + "/dead_experts"] = static_cast<double>(stats.dead_experts.size());
-    }
+    auto out = expert_figures(counts_);
     counts_.clear();
     return out;
   }

@@ -29,6 +29,8 @@ class Objective {
   virtual int64_t samples_per_step() const = 0;
   // Writes a model folder from the weights as they are now (the trainer swaps the EMA in).
   virtual void export_model(const std::filesystem::path& folder) = 0;
+  // A sentence on how it began, for the user; empty if there is nothing to say.
+  virtual std::string note() const { return {}; }
   // A PNG with samples of the weights as they are now, for the log; empty if there is nothing to see.
   virtual std::string sample_sheet() { return {}; }
   // Figures of the batches since the last call, for the log (expert load, entropy ...).
@@ -42,7 +44,7 @@ struct ObjectiveOptions {
   std::filesystem::path init_from = {};  // exported model folder to go on from; empty for none
 };
 
-// Reads `objective.type` ("autoencoder" or "joint") and the sections that belong to it.
+// Reads `objective.type` ("autoencoder", "joint" or "dit_moe") and the sections that belong to it.
 std::unique_ptr<Objective> make_objective(Config& recipe, const ObjectiveOptions& options);
 
 }  // namespace polyphony::pipelines

@@ -91,6 +91,7 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
   int64_t parameters = 0;
   for (const auto& p : objective->module().parameters()) parameters += p.numel();
   notes.parameters_total = parameters;
+  if (const auto note = objective->note(); !note.empty()) notes.notes.push_back(note);
   if (options.dry_run) {
     notes.notes.push_back(join("the recipe is valid; ", parameters, " parameters, ",
                                recipe.max_steps * objective->samples_per_step(), " samples in ", recipe.max_steps,

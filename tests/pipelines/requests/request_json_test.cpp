@@ -23,6 +23,15 @@ TEST(RequestJson, ReadsBackWhatItWrites) {
   EXPECT_EQ(std::get<CaptionRequest>(request_from_json(to_json(caption))), caption);
 }
 
+TEST(RequestJson, NamesAClassByNumberOrByName) {
+  const GenerateRequest number{.class_label = "207", .sampler = "ddim", .seed = 1};
+  EXPECT_EQ(to_json(number), R"({"class":207,"count":1,"sampler":"ddim","schema":"polyphony.generate/1","seed":1})");
+  EXPECT_EQ(std::get<GenerateRequest>(request_from_json(to_json(number))), number);
+  const GenerateRequest name{.class_label = "golden retriever"};
+  EXPECT_EQ(std::get<GenerateRequest>(request_from_json(to_json(name))), name);
+  EXPECT_EQ(std::get<GenerateRequest>(request_from_json(R"({"class": 3})")).class_label, "3");
+}
+
 TEST(RequestJson, HasOneSpellingForAllFrontEnds) {
   EXPECT_EQ(to_json(GenerateRequest{.prompt = "x", .steps = 4, .guidance = 2.0, .seed = 1}),
             R"({"count":1,"guidance":2.0,"prompt":"x","schema":"polyphony.generate/1","seed":1,"steps":4})");

@@ -1,36 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Session over a joint model folder: requests in, pictures and captions out.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
-#include <chrono>
 #include <cstring>
 
-#include "core/base/files.h"
 #include "core/check.h"
-#include "core/device.h"
 #include "modalities/image/decode.h"
 #include "modalities/image/resize.h"
 #include "pipelines/data/scenes/grammar.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
-#include "pipelines/session.h"
+#include "pipelines/sessions/sessions.h"
 #include "pipelines/torch_errors.h"
 #include "pipelines/train/scene_batch.h"
 
 namespace polyphony::pipelines {
 namespace fs = std::filesystem;
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-RgbImage image_from(const at::Tensor& bytes_HWC) {
-  const auto bytes = bytes_HWC.contiguous();
-  RgbImage out{.width = bytes.size(1), .height = bytes.size(0)};
-  out.pixels.assign(bytes.const_data_ptr<uint8_t>(), bytes.const_data_ptr<uint8_t>() + bytes.numel());
-  return out;
-}
 
 at::Tensor bytes_of(const RgbImage& image) {
   check<DataError>(image.width > 0 && image.height > 0 &&
@@ -42,29 +28,13 @@ at::Tensor bytes_of(const RgbImage& image) {
   return out;
 }
 
-// Matrix products split their sums by the number of threads, so one request runs on one: a picture's bytes then depend
-// on its seed alone. A small model loses little by it; for the few tokens of a caption threads cost more than they
-// bring.
-class OneThread {
- public:
-  OneThread() : before_(at::get_num_threads()) { at::set_num_threads(1); }
-  ~OneThread() { at::set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
-
 class JointSession : public Session {
  public:
   JointSession(JointBundle bundle, const SessionOptions& options, const fs::path& folder)
       : bundle_(std::move(bundle)), folder_(folder), dtype_(options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat) {
     bundle_.model->to(dtype_);
     bundle_.autoencoder->use_channels_last();
-    name_ =
-        join(folder.filename().string().empty() ? folder.parent_path().filename().string() : folder.filename().string(),
-             " ", sha256_file(folder / "model.safetensors").substr(0, 8));
+    name_ = model_name(folder, folder / "model.safetensors");
   }
 
   std::optional<GenerateResult> generate(const GenerateRequest& request, const OnProgress& on_progress) override {
@@ -99,6 +69,10 @@ class JointSession : public Session {
  private:
   std::optional<GenerateResult> draw(const GenerateRequest& request, const OnProgress& on_progress) {
     check_request(request);
+    check<UsageError>(request.class_label.empty(), "[class] this model draws from texts, not classes: give a prompt");
+    check<UsageError>(request.sampler.empty() || request.sampler == "euler",
+                      "[sampler] this model knows euler only, got '", request.sampler, "'");
+    check<UsageError>(!request.record_routing, "[record-routing] is there for DiT-MoE models only");
     const OneThread one_thread;
     GenerateResult out{.used = request, .model = name_, .device = "cpu", .dtype = dtype_name()};
     out.used.steps = request.steps.value_or(bundle_.defaults.steps);
@@ -182,16 +156,8 @@ class JointSession : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(const SessionOptions& options) {
-  const fs::path folder = options.model_folder.empty() ? default_model_folder() : options.model_folder;
-  std::error_code unreadable;
-  check<DataError>(fs::is_directory(folder, unreadable), "[session] there is no model folder ", folder.string());
-  const auto device = parse_device(options.device);
-  check<DeviceError>(device.is_cpu(), "[session] this model runs on the cpu so far, got device '", options.device, "'");
-  if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
-  return translate_torch_errors([&]() -> std::unique_ptr<Session> {
-    return std::make_unique<JointSession>(load_joint(folder), options, folder);
-  });
+std::unique_ptr<Session> open_joint_session(const SessionOptions& options, const fs::path& folder) {
+  return std::make_unique<JointSession>(load_joint(folder), options, folder);
 }
 
 }  // namespace polyphony::pipelines

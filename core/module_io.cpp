@@ -2,7 +2,6 @@
 // Between tensors and modules: state_of and load_into.
 #include <ATen/core/grad_mode.h>
 
-#include <functional>
 #include <set>
 
 #include "core/check.h"
@@ -28,15 +27,7 @@ std::vector<NamedTensor> named_state(const torch::nn::Module& module) {
   return state;
 }
 
-// What a source holds of one tensor, before it is read.
-struct Offered {
-  std::vector<int64_t> shape;
-  at::ScalarType dtype;
-  std::function<at::Tensor()> read;
-};
-using Offer = std::map<std::string, Offered>;
-
-std::string misfit(const NamedTensor& wanted, const Offered& offered) {
+std::string misfit(const NamedTensor& wanted, const OfferedTensor& offered) {
   if (wanted.tensor.sizes() != at::IntArrayRef(offered.shape)) {
     return join(wanted.name, " (expected shape ", wanted.tensor.sizes(), ", got ", at::IntArrayRef(offered.shape), ")");
   }
@@ -47,7 +38,7 @@ std::string misfit(const NamedTensor& wanted, const Offered& offered) {
   return {};
 }
 
-LoadReport load_offer(const std::vector<NamedTensor>& state, std::string_view owner, const Offer& offer,
+LoadReport load_offer(const std::vector<NamedTensor>& state, std::string_view owner, const TensorOffer& offer,
                       const LoadOptions& options) {
   std::set<const c10::TensorImpl*> reached;
   std::set<std::string> names;
@@ -107,12 +98,12 @@ TensorMap state_of(const torch::nn::Module& module) {
 }
 
 LoadReport load_into(torch::nn::Module& module, const TensorMap& tensors, const LoadOptions& options) {
-  Offer offer;
+  TensorOffer offer;
   for (const auto& [name, tensor] : tensors) {
     if (!name.starts_with(options.prefix)) continue;
     check<DataError>(tensor.defined(), "[load_into] tensor '", printable(name), "': expected a defined tensor");
     offer.emplace(name.substr(options.prefix.size()),
-                  Offered{tensor.sizes().vec(), tensor.scalar_type(), [&tensor] { return tensor; }});
+                  OfferedTensor{tensor.sizes().vec(), tensor.scalar_type(), [&tensor] { return tensor; }});
   }
   return load_offer(named_state(module), module.name(), offer, options);
 }
@@ -122,12 +113,12 @@ namespace {
 LoadReport load_file(const std::vector<NamedTensor>& state, std::string_view owner, const std::filesystem::path& path,
                      const LoadOptions& options) {
   const auto set = formats::SafetensorsSet::open(path);
-  Offer offer;
+  TensorOffer offer;
   for (const auto& [name, entry] : set.entries()) {
     if (!name.starts_with(options.prefix)) continue;
     offer.emplace(name.substr(options.prefix.size()),
-                  Offered{entry.tensor.shape, to_tensor_dtype(entry.tensor.dtype),
-                          [&set, &entry = entry] { return read_tensor(set, entry); }});
+                  OfferedTensor{entry.tensor.shape, to_tensor_dtype(entry.tensor.dtype),
+                                [&set, &entry = entry] { return read_tensor(set, entry); }});
   }
   return load_offer(state, owner, offer, options);
 }
@@ -138,11 +129,24 @@ LoadReport load_into(torch::nn::Module& module, const std::filesystem::path& pat
   return load_file(named_state(module), module.name(), path, options);
 }
 
-LoadReport load_into(const TensorMap& targets, std::string_view owner, const std::filesystem::path& path,
-                     const LoadOptions& options) {
+namespace {
+
+std::vector<NamedTensor> named(const TensorMap& targets) {
   std::vector<NamedTensor> state;
   for (const auto& [name, tensor] : targets) state.push_back({name, tensor});
-  return load_file(state, owner, path, options);
+  return state;
+}
+
+}  // namespace
+
+LoadReport load_into(const TensorMap& targets, std::string_view owner, const std::filesystem::path& path,
+                     const LoadOptions& options) {
+  return load_file(named(targets), owner, path, options);
+}
+
+LoadReport load_into(const TensorMap& targets, std::string_view owner, const TensorOffer& offer,
+                     const LoadOptions& options) {
+  return load_offer(named(targets), owner, offer, options);
 }
 
 }  // namespace polyphony

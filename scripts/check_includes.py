@@ -38,6 +38,8 @@ RULES = [
     ("pipelines/session.h",     ["core/error.h"],                               [TORCH, CUDA, QT, CLI, *CODECS]),
     ("pipelines/data/scenes/",  ["core/base/", "core/formats/", "pipelines/data/scenes/", *VALUES],
                                                                                 [TORCH, CUDA, QT, CLI, FFMPEG, SENTENCEPIECE]),
+    ("pipelines/torch_file/",   ["core/base/", "core/formats/", "pipelines/torch_file/", *VALUES],
+                                                                                [TORCH, CUDA, QT, CLI, *CODECS]),
     ("pipelines/",              ["core/", "modalities/", "moe/", "pipelines/"], [QT, CLI]),
     ("gui/",                    ["gui/", "pipelines/session.h", "core/error.h"], [TORCH, CUDA, CLI, *CODECS]),
     ("apps/",                   ["apps/", "gui/", "pipelines/", "core/base/", "core/formats/", *VALUES],

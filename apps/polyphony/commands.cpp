@@ -10,6 +10,7 @@ Run define_caption(CLI::App& app, Terminal& terminal);
 Run define_batch(CLI::App& app, Terminal& terminal);
 Run define_train(CLI::App& app, Terminal& terminal);
 Run define_eval(CLI::App& app, Terminal& terminal);
+Run define_convert(CLI::App& app, Terminal& terminal);
 Run define_inspect(CLI::App& app, Terminal& terminal);
 Run define_forward(CLI::App& app, Terminal& terminal);
 Run define_doctor(CLI::App& app, Terminal& terminal);
@@ -50,6 +51,12 @@ constexpr Command kCommands[] = {
      "  polyphony eval --count 12 --samples sheet\n"
      "See also: the model card in configs/default_model/",
      &define_eval},
+    {"convert", "Make a model folder of released weights.",
+     "  polyphony convert dit_moe_s_8E2A.pt --preset S/2-8E2A --mode ddpm --vae sd-vae-ft-mse --output dit_moe_s\n"
+     "  polyphony convert dit_moe_xl_8E2A.pt --preset XL/2-8E2A --mode rf --output dit_moe_xl\n"
+     "  polyphony generate --model dit_moe_s --class 207 --output dog.png\n"
+     "See also: polyphony inspect, docs/dit_moe.md",
+     &define_convert},
     {"inspect", "Tell what a model folder, weights file or picture holds, and check it completely.",
      "  polyphony inspect configs/default_model\n"
      "  polyphony inspect model.safetensors --json\n"

@@ -20,12 +20,12 @@ struct Magic {
 };
 
 constexpr std::array kMagics = {
-    Magic{"PK\x03\x04"sv, "a zip archive, such as a PyTorch .pt or TorchScript file: convert it to safetensors first"},
+    Magic{"PK\x03\x04"sv, "a zip archive, such as a PyTorch .pt file: polyphony convert makes safetensors of it"},
     Magic{"PK\x05\x06"sv, "an empty zip archive"},
-    Magic{"\x80\x02"sv, "a Python pickle, which can run code when loaded: convert it to safetensors first"},
-    Magic{"\x80\x03"sv, "a Python pickle, which can run code when loaded: convert it to safetensors first"},
-    Magic{"\x80\x04"sv, "a Python pickle, which can run code when loaded: convert it to safetensors first"},
-    Magic{"\x80\x05"sv, "a Python pickle, which can run code when loaded: convert it to safetensors first"},
+    Magic{"\x80\x02"sv, "a Python pickle, which can run code when loaded: polyphony convert reads it safely"},
+    Magic{"\x80\x03"sv, "a Python pickle, which can run code when loaded: polyphony convert reads it safely"},
+    Magic{"\x80\x04"sv, "a Python pickle, which can run code when loaded: polyphony convert reads it safely"},
+    Magic{"\x80\x05"sv, "a Python pickle, which can run code when loaded: polyphony convert reads it safely"},
     Magic{"GGUF"sv, "a GGUF file of llama.cpp: fetch the safetensors version of the model"},
     Magic{"version https://git-lfs"sv, "a Git LFS pointer, not the weights: run `git lfs pull`"},
     Magic{"\x89HDF\r\n"sv, "an HDF5 file (Keras weights): convert it to safetensors first"},

@@ -18,6 +18,7 @@
 
 namespace polyphony::pipelines {
 namespace fs = std::filesystem;
+using nlohmann::json;
 namespace {
 
 constexpr uint64_t kMaxIndexBytes = 16u << 20;
@@ -31,7 +32,7 @@ struct Component {
 };
 
 // "name": [library, class] of an index; null, or [null, null], is none. Where the index is silent, the folder decides.
-Component component(const nlohmann::json& index, const fs::path& folder, const char* name) {
+Component component(const json& index, const fs::path& folder, const char* name) {
   const auto it = index.find(name);
   if (it == index.end()) return {.there = fs::is_directory(folder / name)};
   if (it->is_null()) return {};
@@ -50,31 +51,9 @@ void check_class(const Component& found, const std::string& expected, const char
                    "'");
 }
 
-std::map<int64_t, std::string> read_labels(const nlohmann::json& index, int64_t num_classes,
-                                           const std::string& source) {
-  std::map<int64_t, std::string> labels;
-  const auto it = index.find("id2label");
-  if (it == index.end() || it->is_null()) return labels;
-  check<DataError>(it->is_object(), "[", source, "] 'id2label' must be an object, got ", it->type_name());
-  for (const auto& [key, value] : it->items()) {
-    const auto id = parse_integer(key);
-    check<DataError>(id && *id >= 0 && *id < num_classes, "[", source, "] 'id2label' names the class '",
-                     printable(key, 40), "', the model has classes 0..", num_classes - 1);
-    check<DataError>(value.is_string(), "[", source, "] the label of class ", *id, " must be text, got ",
-                     value.type_name());
-    labels[*id] = value.get<std::string>();
-  }
-  return labels;
-}
-
 void read_autoencoder(DitMoePipeline& out, const fs::path& folder) {
   auto loaded = latent::load_autoencoder(folder);
-  const auto& vae = loaded.model->config();
-  const auto& model = out.model->config();
-  check<DataError>(vae.latent_channels == model.in_channels, "[", folder.string(), "] the autoencoder has ",
-                   vae.latent_channels, " latent channels, the transformer takes ", model.in_channels);
-  check<DataError>(vae.out_channels == 3, "[", folder.string(), "] the autoencoder must give 3 colours, got ",
-                   vae.out_channels);
+  check_autoencoder(out.model->config(), loaded.model->config(), folder.string());
   out.autoencoder = std::move(loaded.model);
   out.warnings.insert(out.warnings.end(), loaded.warnings.begin(), loaded.warnings.end());
 }
@@ -84,8 +63,8 @@ void read_index(DitMoePipeline& out, const fs::path& folder) {
   const auto index = parse_json(read_file(folder / kIndex, kMaxIndexBytes), source);
   check<DataError>(index.is_object(), "[", source, "] expected a JSON object, got ", index.type_name());
   check_class(component(index, folder, "transformer"), kDitMoeClassName, "transformer", folder);
-  out.labels = read_labels(index, out.model->config().num_classes, source);
-  const auto space = index.value("sample_space", nlohmann::json("latents"));
+  out.labels = read_labels(index.value("id2label", json()), out.model->config().num_classes, source);
+  const auto space = index.value("sample_space", json("latents"));
   check<DataError>(space == "latents" || space == kPixels, "[", source,
                    "] 'sample_space' must be latents or pixels, got ", printable(dump_json(space), 60));
   out.pixels = space == kPixels;
@@ -112,6 +91,30 @@ std::string lower(std::string text) {
 }
 
 }  // namespace
+
+std::map<int64_t, std::string> read_labels(const json& id2label, int64_t num_classes, const std::string& source) {
+  std::map<int64_t, std::string> labels;
+  if (id2label.is_null()) return labels;
+  check<DataError>(id2label.is_object(), "[", source, "] the names of classes must be an object, got ",
+                   id2label.type_name());
+  for (const auto& [key, value] : id2label.items()) {
+    const auto id = parse_integer(key);
+    check<DataError>(id && *id >= 0 && *id < num_classes, "[", source, "] names the class '", printable(key, 40),
+                     "', the model has classes 0..", num_classes - 1);
+    check<DataError>(value.is_string(), "[", source, "] the label of class ", *id, " must be text, got ",
+                     value.type_name());
+    labels[*id] = value.get<std::string>();
+  }
+  return labels;
+}
+
+void check_autoencoder(const DitMoeConfig& model, const latent::AutoencoderConfig& autoencoder,
+                       const std::string& where) {
+  check<DataError>(autoencoder.latent_channels == model.in_channels, "[", where, "] the autoencoder has ",
+                   autoencoder.latent_channels, " latent channels, the transformer takes ", model.in_channels);
+  check<DataError>(autoencoder.out_channels == 3, "[", where, "] the autoencoder must give 3 colours, got ",
+                   autoencoder.out_channels);
+}
 
 int64_t DitMoePipeline::picture_size() const {
   if (pixels) return model->config().input_size;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,14 @@ DitMoePipeline load_dit_moe_pipeline(const std::filesystem::path& folder, at::Sc
 
 // Writes a diffusers folder, which is made if need be. Throws Error; ConfigError where the mode is missing.
 void save_dit_moe_pipeline(const DitMoePipeline& pipeline, const std::filesystem::path& folder);
+
+// id2label of a model_index.json: an object of class numbers and their names. Throws DataError naming `source`.
+std::map<int64_t, std::string> read_labels(const nlohmann::json& id2label, int64_t num_classes,
+                                           const std::string& source);
+
+// Throws DataError where the autoencoder's latents are not those of the model. `where` starts the message.
+void check_autoencoder(const DitMoeConfig& model, const latent::AutoencoderConfig& autoencoder,
+                       const std::string& where);
 
 // Latents (N, C, H, W) as the model gives them -> pixels f32 (N, 3, picture_size, picture_size), not clamped, without
 // gradients. Throws ConfigError for a pipeline that draws no pictures.

@@ -9,4 +9,5 @@ set(POLYPHONY_FUZZ_TARGETS
   "sentencepiece_model|8192|none"
   "config|4096|toml.dict"
   "event_file|16384|none"
+  "torch_file|16384|none"
 )

@@ -17,6 +17,7 @@ import struct
 import sys
 import zlib
 
+from bad_input_dit_moe import CLASSES, CONVERSIONS, CONVERT, PICKLES, RIGHT
 from bad_input_files import (JOINT, bmp, bomb, chunk, drawn, floats, folder, jpeg, link, model_folder, pipe, png, recipe,
                              run_in_folder, sparse, tensor, tiff, weights, weights_of_header)
 
@@ -292,6 +293,13 @@ GROUPS = [
            for i, words, files in FOLDERS] +
           [Case(i, words, {**model_folder(TINY, config=changes), "in.safetensors": floats("image", shape)}, FORWARD,
                 BAD_INPUT) for i, words, changes, shape in AUTOENCODERS]),
+    Group("Models of classes", "What a DiT-MoE cannot draw is exit code 2, a folder that contradicts itself 3.",
+          ["m/", "[m", "[class]", "--", "[sampler]", "[size]", "[output]", "[previews]", "[prompt]", "[generate]",
+           "[respacing]"], False, [Case(*row) for row in CLASSES]),
+    Group("PyTorch's files", "`convert` reads pickles by a list of what is allowed; nothing in them is ever run.",
+          ["x.", "--preset", "--mode", "[convert]", "preset", "full"], False,
+          [Case(i, words, {**RIGHT, "x.pt": content}, CONVERT, BAD_INPUT) for i, words, content in PICKLES] +
+          [Case(*row) for row in CONVERSIONS]),
 ]
 
 # Cases that break a rule as the program is now; the page tells which. One that is mended fails until it is taken out,

@@ -2,8 +2,10 @@
 #include "pipelines/dit_moe/guidance.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <cmath>
+#include <future>
 
 #include "core/check.h"
 #include "modalities/latent/sampling.h"
@@ -53,10 +55,27 @@ at::Tensor pass(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor&
   return out.out_BCHW;
 }
 
+// With the settings of this thread that a result or its cost depends on.
+template <class Work>
+std::future<at::Tensor> on_another_thread(const Work& work) {
+  return std::async(std::launch::async,
+                    [&work, threads = at::get_num_threads(), inference = c10::InferenceMode::is_enabled()] {
+                      at::set_num_threads(threads);
+                      const c10::InferenceMode mode(inference);
+                      const at::AutoGradMode gradients(false);
+                      return work();
+                    });
+}
+
 Halves both(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t) {
   const auto null_N = at::full_like(guidance.y_N, model.config().num_classes);
-  if (!guidance.batched)
-    return {pass(model, guidance, x, t, guidance.y_N, true, false), pass(model, guidance, x, t, null_N, false, false)};
+  if (!guidance.batched) {
+    const auto unconditional = [&] { return pass(model, guidance, x, t, null_N, false, false); };
+    auto other =
+        guidance.side_by_side ? on_another_thread(unconditional) : std::async(std::launch::deferred, unconditional);
+    auto conditional = pass(model, guidance, x, t, guidance.y_N, true, false);
+    return {std::move(conditional), other.get()};
+  }
   const auto out = pass(model, guidance, at::cat({x, x}), t, at::cat({guidance.y_N, null_N}), true, true);
   return {out.narrow(0, 0, x.size(0)), out.narrow(0, x.size(0), x.size(0))};
 }

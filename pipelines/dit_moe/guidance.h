@@ -9,9 +9,10 @@
 namespace polyphony::pipelines {
 
 struct DitMoeGuidance {
-  at::Tensor y_N = {};  // classes
-  double scale = 1;     // 1: no guidance, and one pass
-  bool batched = true;  // conditional and unconditional halves in one pass of 2N; otherwise two passes
+  at::Tensor y_N = {};        // classes
+  double scale = 1;           // 1: no guidance, and one pass
+  bool batched = true;        // conditional and unconditional halves in one pass of 2N; otherwise two passes of N
+  bool side_by_side = false;  // two passes at once, on a thread each: the same bits as one after the other
   // What each pass of the conditional half chose; rows of one layer are N * S tokens.
   std::function<void(double t, const std::vector<moe::Routing>& routings)> on_routing = {};
 };

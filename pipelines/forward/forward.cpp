@@ -69,7 +69,9 @@ std::vector<ForwardKind> forward_kinds() {
 }
 
 ForwardReport run_forward(const ForwardOptions& options) {
-  const auto config_file = std::filesystem::path(options.model) / "config.json";
+  const std::filesystem::path folder = options.model;
+  const bool whole_pipeline = std::filesystem::exists(folder / "model_index.json");  // its transformer is meant
+  const auto config_file = (whole_pipeline ? folder / "transformer" : folder) / "config.json";
   const auto config = formats::parse_strict_json(read_file(config_file, kMaxConfigBytes), config_file.string());
   check<DataError>(config.is_object(), "[", config_file.string(), "] expected a JSON object, got ", config.type_name());
   const auto& row = find_row(config, config_file.string());

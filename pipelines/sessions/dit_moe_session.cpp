@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Session over a DiT-MoE folder: classes in, pictures, latents and routings out.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include "core/check.h"
 #include "core/formats/safetensors_index.h"
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kDefaultGuidance = 4.0;
-constexpr double kPreviewShare = 0.1;  // of the time of drawing, at most, unless every preview is wanted
+constexpr int64_t kCheapPreview = 128;  // pixels a side up to which each step is decoded for a look at it
 
 at::ScalarType dtype_of(const SessionOptions& options) {
   return options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
@@ -33,6 +34,7 @@ class DitMoeSession : public Session {
       : pipeline_(load_dit_moe_pipeline(folder, dtype_of(options))),
         folder_(folder),
         dtype_(dtype_of(options)),
+        threads_(at::get_num_threads()),
         name_(model_name(folder, weights_file(folder))) {
     if (pipeline_.autoencoder) pipeline_.autoencoder->use_channels_last();
   }
@@ -128,17 +130,11 @@ class DitMoeSession : public Session {
         add_step(record, t, routings, 1);
       };
     }
-    const auto start = Clock::now();
-    double preview_seconds = 0;
+    const bool look = pipeline_.draws_pictures() && (used.every_preview || pipeline_.picture_size() <= kCheapPreview);
     const auto on_step = [&](const latent::SampleStep& step) {
       if (!on_progress) return true;
       Progress progress{.task = "generate", .done = i * *used.steps + step.step, .total = used.count * *used.steps};
-      const bool cheap = preview_seconds <= kPreviewShare * seconds_since(start);
-      if (pipeline_.draws_pictures() && (used.every_preview || cheap)) {
-        const auto before = Clock::now();
-        progress.preview = decode(step.x0);
-        preview_seconds += seconds_since(before);
-      }
+      if (look) progress.preview = decode(step.x0);
       return on_progress(progress);
     };
     const auto result = sample_dit_moe(pipeline_.model, sampling, on_step);
@@ -165,6 +161,7 @@ class DitMoeSession : public Session {
   DitMoePipeline pipeline_;
   fs::path folder_;
   at::ScalarType dtype_;
+  int threads_;  // that a request may use; each pass of the model runs on one
   std::string name_;
 };
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
+#include "core/base/sha256.h"
 #include "core/base/text.h"
 #include "core/check.h"
 #include "core/device.h"
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kMaxConfigBytes = 16u << 20;
+constexpr uint64_t kPieces = 64, kPieceBytes = 1u << 20;
 
 struct SessionRow {
   const char* model_type;
@@ -31,6 +33,19 @@ constexpr std::array<SessionRow, 3> kSessions = {{
     {kDitMoeModelType, &open_dit_moe_session},
     {kDitMoeClassName, &open_dit_moe_session},
 }};
+
+std::string fingerprint(const fs::path& weights) {
+  const auto file = InputFile::open(weights);
+  if (file.size() <= kPieces * kPieceBytes) return sha256_file(weights);
+  Sha256 digest;
+  digest.update(as_byte_span(std::to_string(file.size())));
+  std::vector<std::byte> piece(kPieceBytes);
+  for (uint64_t i = 0; i < kPieces; ++i) {
+    file.read_at((file.size() - kPieceBytes) / (kPieces - 1) * i, piece);
+    digest.update(piece);
+  }
+  return digest.hex_digest();
+}
 
 // Of the model's config.json, or of the transformer's in a diffusers folder.
 std::string model_type_of(const fs::path& folder) {
@@ -59,7 +74,7 @@ RgbImage image_from(const at::Tensor& bytes_HWC) {
 
 std::string model_name(const fs::path& folder, const fs::path& weights) {
   const auto whole = folder.filename().empty() ? folder.parent_path() : folder;
-  return join(whole.filename().string(), " ", sha256_file(weights).substr(0, 8));
+  return join(whole.filename().string(), " ", fingerprint(weights).substr(0, 8));
 }
 
 std::unique_ptr<Session> open_session(const SessionOptions& options) {

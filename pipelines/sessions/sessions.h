@@ -36,7 +36,8 @@ double seconds_since(Clock::time_point start);
 // u8 (H, W, 3) -> plain pixels.
 RgbImage image_from(const at::Tensor& bytes_HWC);
 
-// The folder's name and the first digits of the weights' SHA-256: "polyphony-scenes 3fa9c1d2".
+// The folder's name and the first digits of a SHA-256 of the weights: "polyphony-scenes 3fa9c1d2". Of a file above 64
+// MiB the digest takes the size and 64 pieces at equal distances, so that opening a large model is not hashing it.
 std::string model_name(const std::filesystem::path& folder, const std::filesystem::path& weights);
 
 }  // namespace polyphony::pipelines

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipelines/dit_moe/guidance.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -73,6 +74,20 @@ TEST(DitMoeGuidance, ReportsTheChoicesOfTheConditionalHalf) {
     EXPECT_TRUE(at::equal(batched.expert_N, apart.expert_N));
     EXPECT_LT(largest_error(batched.score_TE, apart.score_TE), 1e-6);
   }
+}
+
+TEST(DitMoeGuidance, SideBySideGivesTheBitsOfOneAfterTheOther) {
+  const c10::InferenceMode inference;
+  const auto model = golden_model();
+  const auto passes = [&](bool side_by_side) {
+    return guided_epsilon(model, {.y_N = classes(), .scale = 4, .batched = false, .side_by_side = side_by_side})(
+        latents(2), 500);
+  };
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto expected = passes(false);
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(at::equal(passes(true), expected)) << i;
+  at::set_num_threads(before);
 }
 
 TEST(DitMoeGuidance, NeedsANullClassAndAFiniteScale) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // polyphony generate: text or class to picture or latents.
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -122,6 +123,15 @@ std::string preview_file(const std::string& folder, int64_t step) {
   return (std::filesystem::path(folder) / name).string();
 }
 
+// Previews of another run would stand among those of this one.
+void check_previews(const Options& options) {
+  std::error_code absent;
+  if (options.previews.empty() || options.overwrite) return;
+  for (const auto& entry : std::filesystem::directory_iterator(options.previews, absent))
+    check<UsageError>(!entry.path().filename().string().starts_with("step-"), "[previews] '",
+                      printable(options.previews), "' holds previews already: use --overwrite or another folder");
+}
+
 // Shows progress, and keeps the preview of every step where that was asked for.
 OnProgress watch(const Options& options, Terminal& terminal) {
   return [&options, show = terminal.progress()](const pipelines::Progress& progress) {
@@ -164,6 +174,10 @@ ExitCode run_generate(const Options& options, Terminal& terminal) {
                     options.count);
   // Latents of several pictures are one tensor, and one file.
   const auto files = numbered_files(options.output, wants_latents(options) ? 1 : request.count);
+  check<UsageError>(std::ranges::find(files, options.record_routing) == files.end(),
+                    "[record-routing] expected another file than --output, got '", printable(options.record_routing),
+                    "'");
+  check_previews(options);
   auto outputs = files;
   if (!options.record_routing.empty()) outputs.push_back(options.record_routing);
   if (!options.previews.empty()) outputs.push_back(preview_file(options.previews, 0));
@@ -171,7 +185,8 @@ ExitCode run_generate(const Options& options, Terminal& terminal) {
   const auto session = open_session(options.session);
   check_model(options, session->describe());
   const auto result = session->generate(request, watch(options, terminal));
-  check<CancelledError>(result.has_value(), "[generate] stopped by a signal; no file was written");
+  check<CancelledError>(result.has_value(), "[generate] stopped by a signal; ",
+                        options.previews.empty() ? "no file was written" : "previews were written, no picture");
   save(*result, options, files, terminal);
   report(*result, options, files, terminal);
   return ExitCode::ok;

@@ -57,6 +57,8 @@ std::optional<Answer> answer(Session& session, const GenerateRequest& request, c
                              const OnProgress& on_progress) {
   const auto result = session.generate(request, on_progress);
   if (!result) return std::nullopt;
+  check<UsageError>(!result->pictures.empty(),
+                    "[batch] the model has no autoencoder and gives latents, a batch writes pictures: use generate");
   Answer out;
   out.fields["result"] = nlohmann::json::parse(to_json(*result));
   auto& pictures = out.fields["result"]["pictures"];

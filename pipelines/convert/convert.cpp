@@ -51,7 +51,11 @@ DitMoeConfig fitted_preset(const std::string& preset, const WeightsSource& sourc
   const bool normed = find(source, "blocks.0.attn.Wqkv.weight") != nullptr;
   check<DataError>(normed == config.qk_norm, "[convert] ", input, ": the attention is ",
                    normed ? "normed (attn.Wqkv)" : "not normed (attn.qkv)", ", that of ", preset, " is the other one");
-  check_dit_moe_config(config);
+  try {
+    check_dit_moe_config(config);
+  } catch (const ConfigError& error) {
+    fail<DataError>("[convert] ", input, ": ", error.what());  // what does not fit came out of the file
+  }
   return config;
 }
 
@@ -116,6 +120,7 @@ std::shared_ptr<latent::AutoencoderKL> read_autoencoder(const fs::path& folder, 
   } catch (const DataError& error) {
     fail<DataError>("[convert] ", folder.string(), ": ", error.what());
   }
+  check_finite(state_of(*autoencoder), join("[convert] ", folder.string()));
   report.notes.insert(report.notes.end(), parsed.warnings.begin(), parsed.warnings.end());
   return autoencoder;
 }
@@ -125,29 +130,43 @@ DitMoeMode mode_of(const std::string& mode) {
   return mode == "rf" ? DitMoeMode::rectified_flow : DitMoeMode::ddpm;
 }
 
-// Beside its final place, so that it appears there whole or not at all.
-void publish(const DitMoePipeline& pipeline, const fs::path& output) {
-  const auto final = fs::absolute(output).lexically_normal();
-  const auto whole = final.has_filename() ? final : final.parent_path();
-  const auto temporary = whole.parent_path() / join(".", whole.filename().string(), ".", ::getpid());
-  try {
-    save_dit_moe_pipeline(pipeline, temporary);
-    publish_directory(temporary, whole);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
-    throw;
+// A folder beside the final one, so that it appears there whole or not at all. It is made before anything is read, so
+// that a place that cannot be written is told at once.
+class PlannedFolder {
+ public:
+  explicit PlannedFolder(const std::string& output) {
+    check<UsageError>(!output.empty(), "[output] expected the name of a folder, got none");
+    std::error_code absent;
+    const bool free = !fs::exists(output, absent) || (fs::is_directory(output, absent) && fs::is_empty(output, absent));
+    check<UsageError>(free, "[output] '", printable(output), "' is there already and not empty");
+    const auto whole = fs::absolute(output).lexically_normal();
+    final_ = whole.has_filename() ? whole : whole.parent_path();
+    temporary_ = final_.parent_path() / join(".", final_.filename().string(), ".", ::getpid());
+    std::error_code error;
+    fs::create_directories(temporary_, error);
+    check<Error>(!error, "[output] cannot make the folder '", printable(output), "': ", error.message());
   }
-}
+  ~PlannedFolder() {
+    std::error_code ignored;
+    fs::remove_all(temporary_, ignored);
+  }
+  PlannedFolder(const PlannedFolder&) = delete;
+  PlannedFolder& operator=(const PlannedFolder&) = delete;
+
+  const fs::path& temporary() const { return temporary_; }
+  void publish() const { publish_directory(temporary_, final_); }
+
+ private:
+  fs::path final_, temporary_;
+};
 
 ConvertReport convert(const ConvertOptions& options, const OnProgress& on_progress) {
   check<UsageError>(options.preset.empty() != options.config.empty(),
                     "[convert] expected either a preset or a config.json");
-  std::error_code absent;
-  check<UsageError>(!fs::exists(options.output, absent) || fs::is_empty(options.output, absent), "[output] '",
-                    printable(options.output), "' is there already and not empty");
+
   const auto mode = mode_of(options.mode);
   if (!options.preset.empty()) dit_moe_preset(options.preset);  // a wrong name is told before a large file is read
+  const PlannedFolder output(options.output);
   auto source = open_weights(options.input);
   check_family(source, options.input);
   ConvertReport report{
@@ -161,7 +180,8 @@ ConvertReport convert(const ConvertOptions& options, const OnProgress& on_progre
     pipeline.labels = read_labels(parse_json(read_file(options.labels, kMaxConfigBytes), options.labels),
                                   config.num_classes, options.labels);
   report.parameters = count_parameters(config).total;
-  publish(pipeline, options.output);
+  save_dit_moe_pipeline(pipeline, output.temporary());
+  output.publish();
   return report;
 }
 

@@ -62,11 +62,11 @@ WeightsSource open_weights(const fs::path& path) {
     return fs::exists(pickled) && !fs::exists(path / "diffusion_pytorch_model.safetensors") ? of_pickle(pickled)
                                                                                             : of_safetensors(path);
   }
-  if (is_pickled(path)) return of_pickle(path);
   const auto ending = path.extension();
-  check<DataError>(ending == ".safetensors" || ending == ".json", "[", path.string(),
+  if (ending == ".safetensors" || ending == ".json") return of_safetensors(path);
+  check<DataError>(is_pickled(path), "[", path.string(),
                    "] expected a PyTorch file (a zip archive or a pickle) or .safetensors, got something else");
-  return of_safetensors(path);
+  return of_pickle(path);
 }
 
 TensorMap read_all(const WeightsSource& source) {

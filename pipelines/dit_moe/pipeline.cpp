@@ -62,7 +62,9 @@ void read_index(DitMoePipeline& out, const fs::path& folder) {
   const auto source = (folder / kIndex).string();
   const auto index = parse_json(read_file(folder / kIndex, kMaxIndexBytes), source);
   check<DataError>(index.is_object(), "[", source, "] expected a JSON object, got ", index.type_name());
-  check_class(component(index, folder, "transformer"), kDitMoeClassName, "transformer", folder);
+  const auto transformer = component(index, folder, "transformer");
+  check<DataError>(transformer.there, "[", source, "] names no transformer");
+  check_class(transformer, kDitMoeClassName, "transformer", folder);
   out.labels = read_labels(index.value("id2label", json()), out.model->config().num_classes, source);
   const auto space = index.value("sample_space", json("latents"));
   check<DataError>(space == "latents" || space == kPixels, "[", source,
@@ -121,11 +123,13 @@ int64_t DitMoePipeline::picture_size() const {
   return autoencoder ? model->config().input_size * autoencoder->config().downscale() : 0;
 }
 
-DitMoePipeline load_dit_moe_pipeline(const fs::path& folder, at::ScalarType dtype) {
+DitMoePipeline load_dit_moe_pipeline(const fs::path& folder, at::ScalarType dtype) try {
   auto loaded = load_dit_moe(folder, dtype);
   DitMoePipeline out{.model = std::move(loaded.model), .warnings = std::move(loaded.warnings)};
   if (fs::exists(folder / kIndex)) read_index(out, folder);
   return out;
+} catch (const fs::filesystem_error& error) {
+  fail<DataError>("[", error.path1().string(), "] ", error.code().message());
 }
 
 void save_dit_moe_pipeline(const DitMoePipeline& pipeline, const fs::path& folder) {

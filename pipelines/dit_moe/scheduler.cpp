@@ -32,6 +32,8 @@ void check_ddpm(ObjectReader& reader, const nlohmann::json& json, const std::str
   };
   check<DataError>(json.value("trained_betas", nlohmann::json()).is_null(), "[", source,
                    "] a DiT-MoE needs linear betas, got trained_betas");
+  for (const char* key : {"rescale_betas_zero_snr", "thresholding", "clip_sample"})
+    check<DataError>(!reader.flag(key).value_or(false), "[", source, "] a DiT-MoE needs ", key, " false, got true");
   need("num_train_timesteps", reader.integer("num_train_timesteps"), kSteps);
   need("beta_start", reader.number("beta_start"), kFirstBeta);
   need("beta_end", reader.number("beta_end"), kLastBeta);
@@ -43,6 +45,8 @@ void check_flow(ObjectReader& reader, const std::string& source) {
   const auto path = reader.text("path_type").value_or("linear");
   check<DataError>(path == "linear", "[", source, "] a DiT-MoE needs path_type linear, got '", printable(path, 40),
                    "'");
+  for (const char* key : {"use_dynamic_shifting", "stochastic_sampling"})
+    check<DataError>(!reader.flag(key).value_or(false), "[", source, "] a DiT-MoE needs ", key, " false, got true");
   const double shift = reader.number("shift").value_or(1);
   check<DataError>(shift == 1, "[", source, "] a DiT-MoE needs shift 1, got ", shift);
 }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "core/base/text.h"
 #include "core/check.h"
 #include "core/formats/safetensors_index.h"
 #include "pipelines/dit_moe/pipeline.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kDefaultGuidance = 4.0;
+constexpr uint64_t kMaxRecordBytes = uint64_t{2} << 30;
 constexpr int64_t kCheapPreview = 128;  // pixels a side up to which each step is decoded for a look at it
 
 at::ScalarType dtype_of(const SessionOptions& options) {
@@ -86,6 +88,12 @@ class DitMoeSession : public Session {
     used.seed = request.seed.value_or(random_seed());
     check<UsageError>(!request.every_preview || pipeline_.draws_pictures(),
                       "[previews] this model has no decoder and gives latents: there is nothing to look at");
+    const auto& c = pipeline_.model->config();
+    const double choices =
+        12.0 * static_cast<double>(*used.steps * used.count * c.depth * c.grid() * c.grid() * c.num_experts_per_tok);
+    check<UsageError>(!request.record_routing || choices < kMaxRecordBytes,
+                      "[record-routing] expected a recording of less than ", human_bytes(kMaxRecordBytes), ", got ",
+                      human_bytes(static_cast<uint64_t>(choices)), ": draw fewer pictures");
     return used;
   }
 
@@ -119,11 +127,14 @@ class DitMoeSession : public Session {
   std::optional<at::Tensor> sample(const GenerateRequest& used, int64_t i, std::vector<RoutingRecord>& records,
                                    const OnProgress& on_progress) {
     const auto label = std::stoll(used.class_label);
-    DitMoeSampling sampling{
-        .sampler = dit_moe_sampler(used.sampler),
-        .steps = *used.steps,
-        .guidance = {.y_N = at::full({1}, static_cast<int64_t>(label), at::kLong), .scale = *used.guidance},
-        .seed = *used.seed + static_cast<uint64_t>(i)};
+    // Two passes, never one batch: the same bits whether they run one after the other or side by side.
+    DitMoeSampling sampling{.sampler = dit_moe_sampler(used.sampler),
+                            .steps = *used.steps,
+                            .guidance = {.y_N = at::full({1}, static_cast<int64_t>(label), at::kLong),
+                                         .scale = *used.guidance,
+                                         .batched = false,
+                                         .side_by_side = threads_ > 1},
+                            .seed = *used.seed + static_cast<uint64_t>(i)};
     if (used.record_routing) {
       records.emplace_back();
       sampling.guidance.on_routing = [&record = records.back()](double t, const std::vector<moe::Routing>& routings) {
@@ -139,6 +150,9 @@ class DitMoeSession : public Session {
     };
     const auto result = sample_dit_moe(pipeline_.model, sampling, on_step);
     if (!result.finished) return std::nullopt;
+    check<NonFiniteError>(
+        at::isfinite(result.x).all().item<bool>(),
+        "[generate] the model gave values that are NaN or infinite: `polyphony inspect` checks its weights");
     return result.x.to(at::kFloat);
   }
 

@@ -10,6 +10,7 @@
 #include "core/base/text.h"
 #include "core/check.h"
 #include "core/device.h"
+#include "core/formats/safetensors_index.h"
 #include "core/formats/strict_json.h"
 #include "pipelines/dit_moe/pipeline.h"
 #include "pipelines/joint/folder.h"
@@ -35,6 +36,12 @@ constexpr std::array<SessionRow, 3> kSessions = {{
 }};
 
 std::string fingerprint(const fs::path& weights) {
+  if (weights.extension() == ".json") {  // of a sharded model: its files one after another
+    std::string digests;
+    const auto set = formats::SafetensorsSet::open(weights);
+    for (const auto& shard : set.files()) digests += fingerprint(shard.path());
+    return sha256_hex(as_byte_span(digests));
+  }
   const auto file = InputFile::open(weights);
   if (file.size() <= kPieces * kPieceBytes) return sha256_file(weights);
   Sha256 digest;
@@ -84,7 +91,13 @@ std::unique_ptr<Session> open_session(const SessionOptions& options) {
   const auto device = parse_device(options.device);
   check<DeviceError>(device.is_cpu(), "[session] this model runs on the cpu so far, got device '", options.device, "'");
   if (options.threads > 0) at::set_num_threads(static_cast<int>(options.threads));
-  const auto type = model_type_of(folder);
+  const auto type = [&] {
+    try {
+      return model_type_of(folder);
+    } catch (const fs::filesystem_error& error) {
+      fail<DataError>("[", error.path1().string(), "] ", error.code().message());
+    }
+  }();
   std::vector<std::string> known;
   for (const auto& row : kSessions) {
     if (type == row.model_type) return translate_torch_errors([&] { return row.open(options, folder); });

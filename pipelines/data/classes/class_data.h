@@ -33,9 +33,9 @@ struct ClassImagesOptions {
   int64_t channels = 3;  // of pixels: 1 is the mean of the colours
   uint64_t cache_bytes = uint64_t{2} << 30;
 };
-// Classes are numbered in the order of their folders' names: by value where all are numbers, else by letters. Files
-// whose names begin with a dot are passed over. All headers are read at once. Throws DataError for a folder without
-// classes, a class without pictures and a file that is no picture.
+// A folder's name is its class where all names are numbers from 0; else classes count the names in order of letters.
+// Files whose names begin with a dot are passed over. All headers are read at once. Throws DataError for a folder
+// without classes, a class without pictures and a file that is no picture.
 std::unique_ptr<ClassData> open_class_images(const ClassImagesOptions& options);
 
 // A .safetensors file with `latents` f32 (N, C, H, W), scaled, and `labels` i64 (N). They cannot be mirrored.

@@ -16,7 +16,8 @@ namespace polyphony::pipelines {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint64_t kMaxPictureBytes = 256u << 20;
+constexpr uint64_t kMaxPictureBytes = 256u << 20, kFrontBytes = 1u << 16;
+constexpr int64_t kMaxClasses = 1 << 20;
 
 // Names of the folders (or files) in a folder, without those that begin with a dot.
 std::vector<std::string> names_in(const fs::path& folder, bool folders) {
@@ -29,13 +30,38 @@ std::vector<std::string> names_in(const fs::path& folder, bool folders) {
   return names;
 }
 
-void sort_classes(std::vector<std::string>& names) {
-  const auto number = [](const std::string& name) { return parse_integer(name); };
-  if (std::ranges::all_of(names, [&](const auto& name) { return number(name).has_value(); }))
-    std::ranges::stable_sort(names, {}, [&](const auto& name) { return *number(name); });
+// Label and name of each class: a name that is a number is the label where all are, else labels count the names.
+std::map<int64_t, std::string> labelled(const std::vector<std::string>& names) {
+  const auto is_label = [](const std::string& name) {
+    const auto value = parse_integer(name);
+    return value && *value >= 0 && *value < kMaxClasses;
+  };
+  const bool numbers = std::ranges::all_of(names, is_label);
+  std::map<int64_t, std::string> out;
+  for (const auto& name : names) {
+    const int64_t label = numbers ? *parse_integer(name) : std::ssize(out);
+    const auto [there, is_new] = out.emplace(label, name);
+    check<DataError>(is_new, "[images] the folders '", printable(there->second, 40), "' and '", printable(name, 40),
+                     "' name one class");
+  }
+  return out;
+}
+
+// The beginning nearly always holds the header.
+bool has_header_in_front(const fs::path& file) {
+  const auto input = InputFile::open(file);
+  std::vector<std::byte> front(std::min(input.size(), kFrontBytes));
+  input.read_at(0, front);
+  try {
+    formats::parse_image_header(front);
+    return true;
+  } catch (const DataError&) {
+    return false;
+  }
 }
 
 void check_picture(const fs::path& file) {
+  if (has_header_in_front(file)) return;
   try {
     formats::parse_image_header(as_byte_span(read_file(file, kMaxPictureBytes)));
   } catch (const DataError& error) {
@@ -49,17 +75,16 @@ class ClassImages : public ClassData {
     std::error_code unreadable;
     check<DataError>(fs::is_directory(options.folder, unreadable), "[images] there is no folder ",
                      options.folder.string());
-    classes_ = names_in(options.folder, true);
-    sort_classes(classes_);
+    classes_ = labelled(names_in(options.folder, true));
     check<DataError>(!classes_.empty(), "[images] expected one folder a class in ", options.folder.string(),
                      ", got none");
-    for (size_t label = 0; label < classes_.size(); ++label) {
-      const auto folder = options.folder / classes_[label];
+    for (const auto& [label, class_name] : classes_) {
+      const auto folder = options.folder / class_name;
       const auto pictures = names_in(folder, false);
       check<DataError>(!pictures.empty(), "[images] expected pictures in ", folder.string(), ", got none");
       for (const auto& name : pictures) {
         check_picture(folder / name);
-        files_.push_back({folder / name, static_cast<int64_t>(label)});
+        files_.push_back({folder / name, label});
       }
     }
     cache_.resize(2 * files_.size());
@@ -67,11 +92,10 @@ class ClassImages : public ClassData {
 
   int64_t size() const override { return std::ssize(files_); }
   int64_t label(int64_t i) const override { return files_[static_cast<size_t>(i)].label; }
-  int64_t num_classes() const override { return std::ssize(classes_); }
+  int64_t num_classes() const override { return classes_.rbegin()->first + 1; }
   std::map<int64_t, std::string> names() const override {
-    std::map<int64_t, std::string> out;
-    for (size_t label = 0; label < classes_.size(); ++label)
-      out[static_cast<int64_t>(label)] = to_utf8(classes_[label]);
+    auto out = classes_;
+    for (auto& [label, name] : out) name = to_utf8(name);
     return out;
   }
 
@@ -111,11 +135,11 @@ class ClassImages : public ClassData {
   at::Tensor encoded(const at::Tensor& bytes_CHW) const {
     const c10::InferenceMode inference;
     const auto moments = options_.autoencoder->encode(bytes_CHW.unsqueeze(0).to(at::kFloat) / 127.5 - 1.0);
-    return at::cat({moments.mean, moments.logvar}, 1).squeeze(0);
+    return at::cat({moments.mean, moments.logvar}, 1).squeeze(0).to(at::kFloat);  // also under autocast
   }
 
   ClassImagesOptions options_;
-  std::vector<std::string> classes_;
+  std::map<int64_t, std::string> classes_;
   std::vector<File> files_;
   std::vector<at::Tensor> cache_;  // of each file: as it is, mirrored
   uint64_t cached_bytes_ = 0;
@@ -124,7 +148,11 @@ class ClassImages : public ClassData {
 }  // namespace
 
 std::unique_ptr<ClassData> open_class_images(const ClassImagesOptions& options) {
-  return std::make_unique<ClassImages>(options);
+  try {
+    return std::make_unique<ClassImages>(options);
+  } catch (const fs::filesystem_error& error) {
+    fail<DataError>("[", error.path1().string(), "] ", error.code().message());
+  }
 }
 
 }  // namespace polyphony::pipelines

@@ -9,6 +9,8 @@
 namespace polyphony::pipelines {
 namespace {
 
+constexpr int64_t kMaxClasses = 1 << 20;
+
 class ClassLatents : public ClassData {
  public:
   ClassLatents(const std::filesystem::path& file, int64_t channels, int64_t side) {
@@ -25,7 +27,9 @@ class ClassLatents : public ClassData {
                      file.string(), "] 'labels' must be i64 (", latents_.size(0), "), got ", labels_.scalar_type(), " ",
                      labels_.sizes());
     const auto low = labels_.min().item<int64_t>();
+    const auto high = labels_.max().item<int64_t>();
     check<DataError>(low >= 0, "[", file.string(), "] 'labels' must not be negative, got ", low);
+    check<DataError>(high < kMaxClasses, "[", file.string(), "] 'labels' must be below ", kMaxClasses, ", got ", high);
     latents_ = latents_.to(at::kFloat);
     check_finite({{"latents", latents_}}, file.string());
   }

@@ -137,6 +137,9 @@ TEST_F(Convert, RefusesWhatDoesNotFitAndWritesNothing) {
   o = options("training.pt");
   EXPECT_REFUSED(CancelledError, run_convert(o, [](const Progress& p) { return p.done < 3; }), "no folder");
   EXPECT_EQ(folder_.num_entries(), 1u);  // in.safetensors: no output, no part of one
+  write_file_atomic(folder_ / "out", std::string_view(""));
+  EXPECT_REFUSED(UsageError, run_convert(o, {}), "there already");
+  fs::remove(folder_ / "out");
   fs::create_directories(folder_ / "out" / "x");
   EXPECT_REFUSED(UsageError, run_convert(o, {}), "not empty");
 }

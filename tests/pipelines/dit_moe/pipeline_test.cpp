@@ -100,6 +100,11 @@ TEST_F(DitMoePipelineFolder, RefusesOneThatContradictsItself) {
       {"model_index.json", [](json& j) { j["id2label"]["tench"] = "x"; }, "'tench'"},
       {"model_index.json", [](json& j) { j["id2label"]["1"] = 2; }, "must be text"},
       {"model_index.json", [](json& j) { j = json::array(); }, "JSON object"},
+      {"model_index.json", [](json& j) { j["transformer"] = nullptr; }, "names no transformer"},
+      {"scheduler/scheduler_config.json", [](json& j) { j["_class_name"] = 3; }, "_class_name"},
+      {"scheduler/scheduler_config.json", [](json& j) { j["beta_end"] = "0.02"; }, "beta_end"},
+      {"scheduler/scheduler_config.json", [](json& j) { j["clip_sample"] = true; }, "clip_sample"},
+      {"scheduler/scheduler_config.json", [](json& j) { j["rescale_betas_zero_snr"] = true; }, "zero_snr"},
       {"scheduler/scheduler_config.json", [](json& j) { j["_class_name"] = "EulerDiscreteScheduler"; },
        "expected a scheduler"},
       {"scheduler/scheduler_config.json", [](json& j) { j["beta_schedule"] = "scaled_linear"; },
@@ -118,6 +123,9 @@ TEST_F(DitMoePipelineFolder, RefusesOneThatContradictsItself) {
     write_file_atomic(folder_ / row.file, before);
   }
   std::filesystem::remove_all(folder_ / "vae");
+  std::filesystem::create_symlink("vae", folder_ / "vae");
+  EXPECT_REFUSED(DataError, load(), "vae");
+  std::filesystem::remove(folder_ / "vae");
   EXPECT_REFUSED(DataError, load(), "names a 'vae'", "no folder");
 }
 

@@ -45,7 +45,9 @@ TEST(RoutingRecord, IsThatOfTheFirstForwardPass) {
       const auto token = routing.token_N[row].item<int64_t>();
       const auto* ids = record.expert_ids.data() + (layer * 16 + token) * 2;
       const auto expert = routing.expert_N[row].item<int64_t>();
-      EXPECT_TRUE(ids[0] == expert || ids[1] == expert) << layer << " " << token;
+      const auto place = (layer * 16 + token) * 2 + (ids[0] == expert ? 0 : 1);
+      EXPECT_EQ(record.expert_ids[static_cast<size_t>(place)], expert) << layer << " " << token;
+      EXPECT_NEAR(record.expert_weights[static_cast<size_t>(place)], routing.weight_N[row].item<float>(), 1e-5);
     }
   }
 }

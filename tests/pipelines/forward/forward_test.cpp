@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/error.h"
 #include "core/tensor_io.h"
 #include "modalities/latent/autoencoder_io.h"
@@ -88,6 +90,19 @@ TEST_F(ForwardDitMoe, KeepsTimesExactInBfloat16) {
   run(ddpm, "bfloat16");
   EXPECT_LT((out() - expected).square().mean().sqrt().item<float>(),
             2e-2F * expected.square().mean().sqrt().item<float>());
+}
+
+TEST_F(ForwardDitMoe, TakesAWholePipelineForItsTransformer) {
+  std::filesystem::create_directories(folder_ / "m");
+  std::filesystem::copy(kFolder, folder_ / "m" / "transformer");
+  std::ofstream(folder_ / "m" / "model_index.json") << "{}";
+  save_tensors(folder_ / "in.safetensors", inputs_);
+  run_forward({.model = (folder_ / "m").string(),
+               .input = (folder_ / "in.safetensors").string(),
+               .output = (folder_ / "out.safetensors").string(),
+               .dtype = "float32",
+               .device = "cpu"});
+  EXPECT_TRUE(at::allclose(out(), io_.at("forward.out"), 0, 1e-5));
 }
 
 TEST_F(ForwardDitMoe, NamesWhatDoesNotFit) {

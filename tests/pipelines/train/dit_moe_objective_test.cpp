@@ -27,7 +27,7 @@ class DitMoeObjectiveTest : public ::testing::Test {
   }
   std::string recipe(const std::string& objective, const std::string& model = "") const {
     return join("[model]\ninput_size = 4\nhidden_size = 16\ndepth = 2\nnum_heads = 2\nnum_classes = 2\n", model,
-                "\n[objective]\ntype = 'dit_moe'\nbatch_size = 8\nlatents = '", (folder_ / "data.safetensors").string(),
+                "\n[objective]\ntype = 'dit_moe'\nbatch_size = 7\nlatents = '", (folder_ / "data.safetensors").string(),
                 "'\n", objective, "\n");
   }
   static std::unique_ptr<Objective> make(const std::string& toml, const std::filesystem::path& init_from = {}) {

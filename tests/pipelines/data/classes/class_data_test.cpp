@@ -2,6 +2,7 @@
 #include "pipelines/data/classes/class_data.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 
 #include "core/base/files.h"
@@ -42,13 +43,20 @@ class ClassImages : public ::testing::Test {
   at::Generator generator_ = make_generator(1);
 };
 
-TEST_F(ClassImages, AreNumberedByTheValueOfTheirNames) {
+TEST_F(ClassImages, AreTheNumbersThatTheirFoldersSay) {
   const auto data = open();
   EXPECT_EQ(data->size(), 3);
-  EXPECT_EQ(data->num_classes(), 2);
-  EXPECT_EQ(data->names(), (std::map<int64_t, std::string>{{0, "9"}, {1, "10"}}));
-  EXPECT_EQ(data->label(0), 0);
-  EXPECT_EQ(data->label(2), 1);
+  EXPECT_EQ(data->num_classes(), 11);
+  EXPECT_EQ(data->names(), (std::map<int64_t, std::string>{{9, "9"}, {10, "10"}}));
+  EXPECT_EQ(data->label(0), 9);
+  EXPECT_EQ(data->label(2), 10);
+  write_picture(folder_ / "010" / "a.png", ramp(8, 3));
+  EXPECT_REFUSED(DataError, open(), "'10'", "'010'");
+}
+
+TEST_F(ClassImages, AreCountedInTheOrderOfTheirNamesWhereThoseAreWords) {
+  write_picture(folder_ / "dog" / "a.png", ramp(8, 3));
+  EXPECT_EQ(open()->names(), (std::map<int64_t, std::string>{{0, "10"}, {1, "9"}, {2, "dog"}}));
 }
 
 TEST_F(ClassImages, GivePixelsFromMinusOneToOneAndTheirMirrorImage) {
@@ -73,6 +81,10 @@ TEST_F(ClassImages, AreEncodedWithNewNoiseEachTime) {
   EXPECT_FALSE(at::equal(data->sample(0, false, generator_), a));
   auto first = make_generator(5), second = make_generator(5);
   auto uncached = options;
+  const auto autocast = at::autocast::is_autocast_enabled(at::kCPU);
+  at::autocast::set_autocast_enabled(at::kCPU, true);
+  EXPECT_EQ(open(options)->sample(1, false, generator_).scalar_type(), at::kFloat);
+  at::autocast::set_autocast_enabled(at::kCPU, autocast);
   uncached.cache_bytes = 0;  // what is kept changes nothing
   EXPECT_TRUE(at::equal(data->sample(1, true, first), open(uncached)->sample(1, true, second)));
 }

@@ -41,8 +41,7 @@ Run define_convert(CLI::App& app, Terminal& terminal) {
       ->required()
       ->group("Model");
   app.add_option("--vae", options->vae,
-                 "The autoencoder that its latents belong to: a folder of config.json and "
-                 "diffusion_pytorch_model.safetensors or .bin (default: none, generate writes latents)")
+                 "Its autoencoder: a folder with config.json and .safetensors or .bin (default: none, only latents)")
       ->type_name("FOLDER")
       ->group("Model");
   app.add_option("--labels", options->labels,

@@ -203,8 +203,7 @@ Run define_generate(CLI::App& app, Terminal& terminal) {
       ->type_name("N|NAME")
       ->group("Picture");
   app.add_option("-o,--output", options->output,
-                 "PNG file; several pictures are numbered NAME-1.png ...; - is standard output; models of classes also "
-                 "write their latents, to a .safetensors file")
+                 "PNG (several: NAME-1.png ...), or .safetensors for the latents of a class; - is standard output")
       ->type_name("FILE")
       ->required()
       ->group("Picture");
@@ -236,8 +235,7 @@ Run define_generate(CLI::App& app, Terminal& terminal) {
       ->type_name("DIR")
       ->group("Picture");
   app.add_option("--record-routing", options->record_routing,
-                 "Keep which experts every patch went to, as a .safetensors file: expert_ids and expert_weights (step, "
-                 "layer, image, patch, choice), timesteps")
+                 "Keep which experts every patch went to, in this .safetensors file (see docs/dit_moe.md)")
       ->type_name("FILE")
       ->group("Picture");
   app.add_flag("--overwrite", options->overwrite, "Replace files that are there already")->group("Picture");

@@ -15,14 +15,14 @@ constexpr uint64_t kMaxTensorBytes = 1 << 20;
 
 void try_pickle(std::span<const std::byte> bytes) {
   try {
-    const convert::Pickle pickle = convert::parse_pickle(bytes);
+    const torch_file::Pickle pickle = torch_file::parse_pickle(bytes);
     if (pickle.num_bytes() > bytes.size() || pickle.root() >= pickle.num_nodes()) std::abort();
-    const auto inside = [&](convert::NodeId id) { return id < pickle.num_nodes(); };
-    for (convert::NodeId id = 0; id < pickle.num_nodes(); ++id) {
-      using convert::NodeKind;
+    const auto inside = [&](torch_file::NodeId id) { return id < pickle.num_nodes(); };
+    for (torch_file::NodeId id = 0; id < pickle.num_nodes(); ++id) {
+      using torch_file::NodeKind;
       const NodeKind kind = pickle.kind(id);
       if (kind == NodeKind::list || kind == NodeKind::tuple || kind == NodeKind::dict) {
-        for (const convert::NodeId item : pickle.items(id)) {
+        for (const torch_file::NodeId item : pickle.items(id)) {
           if (!inside(item)) std::abort();
         }
       }
@@ -38,10 +38,10 @@ void try_pickle(std::span<const std::byte> bytes) {
 void try_zip(std::span<const std::byte> bytes) {
   try {
     uint64_t end = 0;
-    for (const convert::ZipEntry& entry : convert::read_torch_zip(bytes.size(), reader_of(bytes), "zip")) {
+    for (const torch_file::ZipEntry& entry : torch_file::read_torch_zip(bytes.size(), reader_of(bytes), "zip")) {
       if (entry.offset <= end || entry.num_bytes > bytes.size() - entry.offset) std::abort();
       end = entry.offset + entry.num_bytes;
-      convert::check_zip_entry(entry, reader_of(bytes), "zip");
+      torch_file::check_zip_entry(entry, reader_of(bytes), "zip");
     }
   } catch (const DataError&) {
   }
@@ -49,7 +49,7 @@ void try_zip(std::span<const std::byte> bytes) {
 
 void try_file(std::span<const std::byte> bytes) {
   try {
-    convert::TorchFile file = convert::TorchFile::parse(bytes.size(), reader_of(bytes), "torch");
+    torch_file::TorchFile file = torch_file::TorchFile::parse(bytes.size(), reader_of(bytes), "torch");
     for (const auto& [name, tensor] : file.tensors()) {
       if (name.empty() && !file.stripped_prefix().empty()) std::abort();
       if (tensor.num_bytes() > kMaxTensorBytes) continue;

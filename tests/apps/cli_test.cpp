@@ -100,21 +100,21 @@ std::string case_name(const ::testing::TestParamInfo<Case>& test) { return test.
 
 INSTANTIATE_TEST_SUITE_P(
     Words, CommandLine,
-    ::testing::Values(Case{"NoWords", {}, 2, "", "subcommand"},
-                      Case{"UnknownCommand", {"genrate"}, 2, "", "did you mean 'generate'"},
-                      Case{"UnknownFlag", {"generate", "--prmopt", "x"}, 2, "", "did you mean '--prompt'"},
-                      Case{"FlagOfAnotherCommand", {"doctor", "--prompt", "x"}, 2, "", "unknown flag '--prompt'"},
-                      Case{"ExtraWord", {"doctor", "now"}, 2, "", "did not expect 'now'"},
-                      Case{"MissingValue", {"generate", "--prompt"}, 2, "", "--prompt"},
-                      Case{"MissingOutput", {"generate", "--prompt", "x"}, 2, "", "--output"},
-                      Case{"MissingPrompt", {"generate", "--output", "{T}/new.png"}, 2, "", "--prompt or --from-image"},
-                      Case{"MissingFile", {"caption"}, 2, "", "FILE"}, Case{"HelpAlone", {"--help"}, 0, "generate", ""},
-                      Case{"HelpWithNothingElse", {"generate", "--help"}, 0, "Examples:", ""},
-                      Case{"HelpAfterAnUnknownFlag", {"generate", "--bogus", "--help"}, 0, "--prompt", ""},
-                      Case{"HelpOfACommand", {"help", "batch"}, 0, "--resume", ""},
-                      Case{"HelpOfNothing", {"help", "batsh"}, 2, "", "did you mean 'batch'"},
-                      Case{"VersionOfACommand", {"train", "--version"}, 0, "polyphony ", ""},
-                      Case{"CompletionOfAnUnknownShell", {"completion", "tcsh"}, 2, "", "one of bash"}),
+    ::testing::Values(
+        Case{"NoWords", {}, 2, "", "subcommand"}, Case{"UnknownCommand", {"genrate"}, 2, "", "did you mean 'generate'"},
+        Case{"UnknownFlag", {"generate", "--prmopt", "x"}, 2, "", "did you mean '--prompt'"},
+        Case{"FlagOfAnotherCommand", {"doctor", "--prompt", "x"}, 2, "", "unknown flag '--prompt'"},
+        Case{"ExtraWord", {"doctor", "now"}, 2, "", "did not expect 'now'"},
+        Case{"MissingValue", {"generate", "--prompt"}, 2, "", "--prompt"},
+        Case{"MissingOutput", {"generate", "--prompt", "x"}, 2, "", "--output"},
+        Case{"MissingPrompt", {"generate", "--output", "{T}/new.png"}, 2, "", "--prompt, --class or --from-image"},
+        Case{"MissingFile", {"caption"}, 2, "", "FILE"}, Case{"HelpAlone", {"--help"}, 0, "generate", ""},
+        Case{"HelpWithNothingElse", {"generate", "--help"}, 0, "Examples:", ""},
+        Case{"HelpAfterAnUnknownFlag", {"generate", "--bogus", "--help"}, 0, "--prompt", ""},
+        Case{"HelpOfACommand", {"help", "batch"}, 0, "--resume", ""},
+        Case{"HelpOfNothing", {"help", "batsh"}, 2, "", "did you mean 'batch'"},
+        Case{"VersionOfACommand", {"train", "--version"}, 0, "polyphony ", ""},
+        Case{"CompletionOfAnUnknownShell", {"completion", "tcsh"}, 2, "", "one of bash"}),
     case_name);
 
 INSTANTIATE_TEST_SUITE_P(

@@ -30,9 +30,7 @@ const OfferedTensor* find(const WeightsSource& source, const std::string& name) 
 
 // What is no DiT-MoE is named before its tensors are compared one by one.
 void check_family(const WeightsSource& source, const std::string& input) {
-  check<DataError>(!find(source, "blocks.0.mlp.fc1.weight"), "[convert] ", input,
-                   ": a dense DiT with GELU layers (blocks.0.mlp.fc1.weight); DiT-MoE's experts are SwiGLU layers of "
-                   "three matrices, so neither conversion nor upcycling is possible");
+  refuse_gelu_dit([&](const std::string& name) { return find(source, name) != nullptr; }, input);
   check<DataError>(find(source, "blocks.0.moe.gate.weight"), "[convert] ", input,
                    ": expected the tensors of a DiT-MoE, but blocks.0.moe.gate.weight is missing");
 }
@@ -163,7 +161,6 @@ class PlannedFolder {
 ConvertReport convert(const ConvertOptions& options, const OnProgress& on_progress) {
   check<UsageError>(options.preset.empty() != options.config.empty(),
                     "[convert] expected either a preset or a config.json");
-
   const auto mode = mode_of(options.mode);
   if (!options.preset.empty()) dit_moe_preset(options.preset);  // a wrong name is told before a large file is read
   const PlannedFolder output(options.output);

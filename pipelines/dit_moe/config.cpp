@@ -78,16 +78,7 @@ ParsedDitMoeConfig parse_dit_moe_config(const nlohmann::json& object, const std:
   const auto integer = [&](const char* key, int64_t& value) { value = reader.integer(key).value_or(value); };
   const auto number = [&](const char* key, double& value) { value = reader.number(key).value_or(value); };
   const auto flag = [&](const char* key, bool& value) { value = reader.flag(key).value_or(value); };
-  integer("input_size", c.input_size);
-  integer("patch_size", c.patch_size);
-  integer("in_channels", c.in_channels);
-  integer("hidden_size", c.hidden_size);
-  integer("depth", c.depth);
-  integer("num_heads", c.num_heads);
-  integer("num_classes", c.num_classes);
-  integer("num_experts", c.num_experts);
-  integer("num_experts_per_tok", c.num_experts_per_tok);
-  integer("num_shared_experts", c.num_shared_experts);
+  for (const auto& [name, field] : kDitMoeIntegers) integer(name, c.*field);
   integer("pretraining_tp", c.pretraining_tp);
   flag("learn_sigma", c.learn_sigma);
   flag("norm_topk_prob", c.norm_topk_prob);

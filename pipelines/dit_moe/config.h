@@ -50,6 +50,24 @@ struct DitMoeConfig {
   bool operator==(const DitMoeConfig&) const = default;
 };
 
+// The whole-number keys that config.json and a recipe's [model] share, with their fields.
+struct DitMoeIntegerKey {
+  const char* name;
+  int64_t DitMoeConfig::*field;
+};
+inline constexpr DitMoeIntegerKey kDitMoeIntegers[] = {
+    {"input_size", &DitMoeConfig::input_size},
+    {"patch_size", &DitMoeConfig::patch_size},
+    {"in_channels", &DitMoeConfig::in_channels},
+    {"hidden_size", &DitMoeConfig::hidden_size},
+    {"depth", &DitMoeConfig::depth},
+    {"num_heads", &DitMoeConfig::num_heads},
+    {"num_classes", &DitMoeConfig::num_classes},
+    {"num_experts", &DitMoeConfig::num_experts},
+    {"num_experts_per_tok", &DitMoeConfig::num_experts_per_tok},
+    {"num_shared_experts", &DitMoeConfig::num_shared_experts},
+};
+
 // Throws ConfigError naming the field and what it may be.
 void check_dit_moe_config(const DitMoeConfig& config);
 

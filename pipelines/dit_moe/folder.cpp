@@ -42,9 +42,10 @@ LoadedDitMoe load_dit_moe(const fs::path& given, at::ScalarType dtype) {
                      dtype);
   const auto folder = fs::exists(given / "model_index.json") ? given / "transformer" : given;
   const auto config_file = folder / "config.json";
+  const auto weights = formats::SafetensorsSet::open(folder);
+  refuse_gelu_dit([&](const std::string& name) { return weights.entries().contains(name); }, folder.string());
   auto parsed = parse_dit_moe_config(
       formats::parse_strict_json(read_file(config_file, kMaxConfigBytes), config_file.string()), config_file.string());
-  const auto weights = formats::SafetensorsSet::open(folder);
   if (!parsed.names_attention) parsed.config.qk_norm = has_normed_attention(weights);
   parsed.config.compute_dtype = dtype == at::kBFloat16 ? "bfloat16" : "float32";
   check_sizes(parsed.config, weights, folder);

@@ -83,6 +83,13 @@ TensorMap published_views(const DitMoeConfig& config, const TensorMap& own) {
   return out;
 }
 
+void refuse_gelu_dit(const std::function<bool(const std::string&)>& holds, const std::string& where) {
+  for (const char* name : {"blocks.0.mlp.fc1.weight", "transformer_blocks.0.ff.net.0.proj.weight"})
+    check<DataError>(!holds(name), "[dit_moe] ", where, ": a dense DiT with GELU layers (", name,
+                     "); DiT-MoE's experts are SwiGLU layers of three matrices, so it cannot be loaded, converted or "
+                     "upcycled");
+}
+
 void initialise_as_published(DitMoe& model) {
   const at::NoGradGuard no_grad;
   const auto is = [](std::string_view name, std::string_view part) { return name.find(part) != std::string::npos; };

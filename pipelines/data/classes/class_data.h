@@ -14,6 +14,8 @@
 
 namespace polyphony::pipelines {
 
+inline constexpr int64_t kMaxClasses = 1 << 20;  // as a DiT-MoE's config allows
+
 class ClassData {
  public:
   virtual ~ClassData() = default;

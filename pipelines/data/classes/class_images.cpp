@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr uint64_t kMaxPictureBytes = 256u << 20, kFrontBytes = 1u << 16;
-constexpr int64_t kMaxClasses = 1 << 20;
 
 // Names of the folders (or files) in a folder, without those that begin with a dot.
 std::vector<std::string> names_in(const fs::path& folder, bool folders) {

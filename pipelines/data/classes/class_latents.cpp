@@ -9,8 +9,6 @@
 namespace polyphony::pipelines {
 namespace {
 
-constexpr int64_t kMaxClasses = 1 << 20;
-
 class ClassLatents : public ClassData {
  public:
   ClassLatents(const std::filesystem::path& file, int64_t channels, int64_t side) {

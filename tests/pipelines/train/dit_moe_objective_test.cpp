@@ -105,6 +105,15 @@ TEST_F(DitMoeObjectiveTest, StartsFromASmallerNumberOfExperts) {
   for (int64_t e = 0; e < 8; ++e) EXPECT_TRUE(at::equal(to[e], from)) << e;
 }
 
+TEST_F(DitMoeObjectiveTest, RefusesADenseDitWithGeluLayers) {
+  make(recipe(""))->export_model(folder_ / "gelu");
+  const auto weights = folder_ / "gelu" / "transformer" / "diffusion_pytorch_model.safetensors";
+  for (const char* name : {"blocks.0.mlp.fc1.weight", "transformer_blocks.0.ff.net.0.proj.weight"}) {
+    save_tensors(weights, {{name, at::zeros({64, 16})}});
+    EXPECT_REFUSED(DataError, make(recipe(""), folder_ / "gelu"), "GELU", name);
+  }
+}
+
 TEST_F(DitMoeObjectiveTest, RefusesRecipesThatContradictThemselves) {
   EXPECT_REFUSED(ConfigError, make(recipe("mode = 'flow'")), "mode", "rf");
   EXPECT_REFUSED(ConfigError, make(recipe("mode = 'ddpm'", "learn_sigma = false")), "learn_sigma");

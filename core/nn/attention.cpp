@@ -2,9 +2,12 @@
 #include "core/nn/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "core/check.h"
 
@@ -27,6 +30,20 @@ at::Tensor repeat_heads(const at::Tensor& x_BGSC, int64_t num_heads) {
   return x_BGSC.unsqueeze(2)
       .expand({-1, -1, repeats, -1, -1})
       .reshape({x_BGSC.size(0), num_heads, x_BGSC.size(2), x_BGSC.size(3)});
+}
+
+// Autocast to bf16 stops here on a CPU: the backward of attention in bf16 calls a matrix product for each head and
+// sample, which costs more than the whole of it in f32.
+at::Tensor attend(const at::Tensor& q_BHSC, const at::Tensor& k_BHSC, const at::Tensor& v_BHSC,
+                  const AttentionLayout& layout) {
+  const bool widen = q_BHSC.is_cpu() && at::autocast::is_autocast_enabled(at::kCPU);
+  std::optional<c10::impl::ExcludeDispatchKeyGuard> no_autocast;
+  if (widen) no_autocast.emplace(c10::autocast_dispatch_keyset);
+  const auto wide = [&](const at::Tensor& x) { return widen ? x.to(at::kFloat) : x; };
+  return at::scaled_dot_product_attention(
+      wide(q_BHSC), wide(k_BHSC), wide(v_BHSC),
+      layout.mask_B1SS.defined() ? std::optional<at::Tensor>(layout.mask_B1SS) : std::nullopt, /*dropout_p=*/0.0,
+      layout.causal);
 }
 
 }  // namespace
@@ -62,8 +79,8 @@ Attention::Attention(const AttentionOptions& options) : options_(options) {
 Attention::Heads Attention::project(const at::Tensor& x_TD, const RopeTable& rope) {
   const int64_t H = options_.num_heads;
   const int64_t G = options_.num_kv_heads;
-  const at::Tensor all = qkv_(x_TD).view({x_TD.size(0), H + 2 * G, options_.head_dim});
-  Heads heads{.q_THC = all.narrow(1, 0, H), .k_TGC = all.narrow(1, H, G), .v_TGC = all.narrow(1, H + G, G)};
+  const auto parts = qkv_(x_TD).view({x_TD.size(0), H + 2 * G, options_.head_dim}).split_with_sizes({H, G, G}, 1);
+  Heads heads{.q_THC = parts[0], .k_TGC = parts[1], .v_TGC = parts[2]};
   if (q_norm_) {
     heads.q_THC = q_norm_->forward(heads.q_THC);
     heads.k_TGC = k_norm_->forward(heads.k_TGC);
@@ -87,10 +104,8 @@ at::Tensor Attention::forward(const at::Tensor& x_TD, const AttentionLayout& lay
   const at::Tensor k_BGSC = to_batch(heads.k_TGC, layout);
   const at::Tensor v_BGSC = to_batch(heads.v_TGC, layout);
   if (cache) fill_cache(*cache, k_BGSC, v_BGSC, layout.lengths);
-  const at::Tensor y_BHSC = at::scaled_dot_product_attention(
-      to_batch(heads.q_THC, layout), repeat_heads(k_BGSC, options_.num_heads), repeat_heads(v_BGSC, options_.num_heads),
-      layout.mask_B1SS.defined() ? std::optional<at::Tensor>(layout.mask_B1SS) : std::nullopt, /*dropout_p=*/0.0,
-      layout.causal);
+  const at::Tensor y_BHSC = attend(to_batch(heads.q_THC, layout), repeat_heads(k_BGSC, options_.num_heads),
+                                   repeat_heads(v_BGSC, options_.num_heads), layout);
   return out_(unpad_tokens(y_BHSC.transpose(1, 2).flatten(2), layout));
 }
 

@@ -2,10 +2,12 @@
 #include "core/nn/attention_layout.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/ops/parallel.h"
 
 namespace polyphony::nn {
 namespace {
@@ -25,6 +27,36 @@ bool spans_rise_everywhere(const TokenSequence& sequence) {
       if (span[t] <= span[t - 1]) return false;
   return true;
 }
+
+// Gathers by one index, gives gradients back by the other: LibTorch's own gradient of index_select would add rows one
+// by one. Padded places take no part, because no token reads them.
+struct Pad : torch::autograd::Function<Pad> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x_TC, const at::Tensor& token_P,
+                            const at::Tensor& place_T) {
+    const ops::KernelsOnly guard;
+    ctx->save_for_backward({place_T});
+    return x_TC.index_select(0, token_P);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list gradients) {
+    return {gradients[0].index_select(0, ctx->get_saved_variables()[0]), {}, {}};
+  }
+};
+
+struct Unpad : torch::autograd::Function<Unpad> {
+  static at::Tensor forward(torch::autograd::AutogradContext* ctx, const at::Tensor& x_PC, const at::Tensor& place_T) {
+    const ops::KernelsOnly guard;
+    ctx->save_for_backward({place_T});
+    ctx->saved_data["places"] = x_PC.size(0);
+    return x_PC.index_select(0, place_T);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
+                                                 torch::autograd::variable_list gradients) {
+    const auto& dy = gradients[0];
+    const auto dx = at::zeros({ctx->saved_data["places"].toInt(), dy.size(1)}, dy.options());
+    return {dx.index_copy(0, ctx->get_saved_variables()[0], dy), {}};
+  }
+};
 
 }  // namespace
 
@@ -62,14 +94,14 @@ AttentionLayout make_attention_layout(const TokenSequence& sequence) {
 
 at::Tensor pad_tokens(const at::Tensor& x_TC, const AttentionLayout& layout) {
   const bool has_padding = layout.token_P.size(0) != layout.place_T.size(0);
-  const at::Tensor x_PC = has_padding ? x_TC.index_select(0, layout.token_P) : x_TC;
+  const at::Tensor x_PC = has_padding ? Pad::apply(x_TC, layout.token_P, layout.place_T) : x_TC;
   return x_PC.view({layout.num_samples, layout.max_length, x_TC.size(1)});
 }
 
 at::Tensor unpad_tokens(const at::Tensor& x_BSC, const AttentionLayout& layout) {
   const at::Tensor x_PC = x_BSC.reshape({layout.num_samples * layout.max_length, x_BSC.size(2)});
   const bool has_padding = layout.token_P.size(0) != layout.place_T.size(0);
-  return has_padding ? x_PC.index_select(0, layout.place_T) : x_PC;
+  return has_padding ? Unpad::apply(x_PC, layout.place_T) : x_PC;
 }
 
 }  // namespace polyphony::nn

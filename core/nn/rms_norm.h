@@ -3,11 +3,9 @@
 #pragma once
 #include <torch/nn/module.h>
 
-namespace polyphony::nn {
+#include "core/ops/rms_norm/rms_norm.h"
 
-// x / sqrt(mean(x^2) + eps) * weight, computed in f32 (f64 for f64), returned in x's dtype. weight (D) or undefined.
-// Source: Root Mean Square Layer Normalization (arXiv:1910.07467).
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight_D, double eps);
+namespace polyphony::nn {
 
 struct RmsNormOptions {
   int64_t dim = 0;
@@ -19,7 +17,7 @@ struct RmsNormOptions {
 class RmsNorm : public torch::nn::Module {
  public:
   explicit RmsNorm(const RmsNormOptions& options);
-  at::Tensor forward(const at::Tensor& x) const { return rms_norm(x, weight_, eps_); }
+  at::Tensor forward(const at::Tensor& x) const { return ops::rms_norm(x, weight_, eps_); }
 
  private:
   at::Tensor weight_;

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "core/ops/modulate_rows/modulate_rows.h"
+
 namespace polyphony::moe {
 
 MultimodalBlock::MultimodalBlock(const nn::AttentionOptions& attention, const MoEConfig& moe, double norm_eps) {
@@ -14,25 +16,6 @@ MultimodalBlock::MultimodalBlock(const nn::AttentionOptions& attention, const Mo
   moe_ = register_module("moe", std::make_shared<MoELayer>(moe));
   ada_ln_ = register_module("ada_ln", std::make_shared<nn::AdaLnZero>(attention.dim));
 }
-
-namespace {
-
-// The modulation of each token (T, D); a token without a condition has shift 0, scale 0 and gate 1.
-nn::BlockModulation modulation_of_token(nn::AdaLnZero& ada_ln, const BlockInput& input) {
-  const auto of_token = [&](const at::Tensor& rows_CD, double unconditioned) {
-    const auto none_1D = at::full({1, rows_CD.size(1)}, unconditioned, rows_CD.options());
-    return at::cat({none_1D, rows_CD}).index_select(0, input.condition_T);
-  };
-  const auto m = ada_ln.forward(input.condition_CD);
-  return {.attention_shift = of_token(m.attention_shift, 0),
-          .attention_scale = of_token(m.attention_scale, 0),
-          .attention_gate = of_token(m.attention_gate, 1),
-          .mlp_shift = of_token(m.mlp_shift, 0),
-          .mlp_scale = of_token(m.mlp_scale, 0),
-          .mlp_gate = of_token(m.mlp_gate, 1)};
-}
-
-}  // namespace
 
 BlockOutput MultimodalBlock::forward(const at::Tensor& x_TD, const BlockInput& input, const Routing* replay) {
   auto run_moe = [&](const at::Tensor& h_TD) {
@@ -46,11 +29,15 @@ BlockOutput MultimodalBlock::forward(const at::Tensor& x_TD, const BlockInput& i
     auto moe = run_moe(moe_norm_->forward(x1_TD));
     return {x1_TD + moe.y_TD, std::move(moe.routing)};
   }
-  const auto m = modulation_of_token(*ada_ln_, input);
-  const auto a_TD = nn::modulate(attention_norm_->forward(x_TD), m.attention_shift, m.attention_scale);
-  const auto x1_TD = x_TD + m.attention_gate * attention_->forward(a_TD, input.layout, input.rope);
-  auto moe = run_moe(nn::modulate(moe_norm_->forward(x1_TD), m.mlp_shift, m.mlp_scale));
-  return {x1_TD + m.mlp_gate * moe.y_TD, std::move(moe.routing)};
+  const auto m = ada_ln_->forward(input.condition_CD);
+  const auto modulated = [&](const at::Tensor& h_TD, const at::Tensor& shift_CD, const at::Tensor& scale_CD) {
+    return ops::modulate_rows(h_TD, shift_CD, scale_CD, input.condition_T);
+  };
+  const auto a_TD = modulated(attention_norm_->forward(x_TD), m.attention_shift, m.attention_scale);
+  const auto b_TD = attention_->forward(a_TD, input.layout, input.rope);
+  const auto x1_TD = ops::gated_sum_rows(x_TD, b_TD, m.attention_gate, input.condition_T);
+  auto moe = run_moe(modulated(moe_norm_->forward(x1_TD), m.mlp_shift, m.mlp_scale));
+  return {ops::gated_sum_rows(x1_TD, moe.y_TD, m.mlp_gate, input.condition_T), std::move(moe.routing)};
 }
 
 }  // namespace polyphony::moe

@@ -19,14 +19,14 @@ TEST(RmsNorm, ComputesInF32AndReturnsTheInputsDtype) {
   at::manual_seed(2);
   const at::Tensor x = at::randn({4, 300}).to(at::kBFloat16);
   const at::Tensor weight = at::rand({300});
-  const at::Tensor y = rms_norm(x, weight, 1e-6);
+  const at::Tensor y = ops::rms_norm(x, weight, 1e-6);
   EXPECT_EQ(y.scalar_type(), at::kBFloat16);
-  EXPECT_TRUE(at::equal(y, rms_norm(x.to(at::kFloat), weight, 1e-6).to(at::kBFloat16)));
+  EXPECT_TRUE(at::equal(y, ops::rms_norm(x.to(at::kFloat), weight, 1e-6).to(at::kBFloat16)));
 }
 
 TEST(RmsNorm, GradientsEqualCentralDifferences) {
   at::manual_seed(3);
-  testing::gradcheck([](const std::vector<at::Tensor>& t) { return rms_norm(t[0], t[1], 1e-6); },
+  testing::gradcheck([](const std::vector<at::Tensor>& t) { return ops::rms_norm(t[0], t[1], 1e-6); },
                      {at::randn({3, 5}, at::kDouble).requires_grad_(), at::rand({5}, at::kDouble).requires_grad_()});
 }
 

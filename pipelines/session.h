@@ -36,7 +36,7 @@ struct RgbImage {
 
 // Text or class to picture. What is left out is the model's own default; the result says what was used.
 struct GenerateRequest {
-  std::string prompt = {};              // UTF-8; for models that draw from text
+  std::string prompt = {};              // UTF-8, for models that draw from text; without words they draw anything
   std::string class_label = {};         // for models that draw classes: a number, or a name that the model knows
   std::string sampler = {};             // euler, ddpm, ddim or dpm++; empty: the model's own
   std::optional<int64_t> steps = {};    // denoising steps, 1..kMaxSteps
@@ -96,7 +96,7 @@ struct GenerateResult {
 
 struct CaptionResult {
   std::string text = {};
-  double confidence = 0;  // geometric mean of the probabilities of the chosen tokens, 0..1
+  double confidence = 0;  // how well the picture is what the model would draw for the caption, 0..1
   int64_t tokens = 0;
   double seconds = 0;
   std::string model = {};

@@ -206,7 +206,6 @@ WORDS = [
     ("F09a", "prompt that is not UTF-8", {}, r"printf '\377\376' | polyphony generate --prompt - --output new.png", USAGE),
     ("F09b", "prompt of 1 MiB and a byte", {"long.txt": "x" * (2**20 + 1)},
      "polyphony generate --prompt @long.txt --output new.png", BAD_INPUT),
-    ("F09c", "prompt of blanks", {}, "polyphony generate --prompt ' ' --output new.png", USAGE),
     ("F09d", "name of 300 letters", {"name": "n" * 300}, "polyphony inspect $(cat name)", BAD_INPUT),
     ("F09e", "address of a picture", {}, "polyphony caption https://example.com/x.png", USAGE),
     ("F15a", "unknown device", {}, f"{GENERATE} --device tpu", USAGE),

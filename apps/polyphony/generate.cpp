@@ -20,7 +20,7 @@ using namespace pipelines;
 constexpr const char* kLatentsEnding = ".safetensors";
 
 struct Options {
-  std::string prompt;
+  std::optional<std::string> prompt;
   std::string class_label;
   std::string sampler;
   std::string size;
@@ -37,12 +37,12 @@ struct Options {
 };
 
 GenerateRequest build_request(const Options& options) {
-  check<UsageError>(!options.prompt.empty() || !options.class_label.empty() || !options.from_image.empty(),
+  check<UsageError>(options.prompt || !options.class_label.empty() || !options.from_image.empty(),
                     "[generate] --prompt, --class or --from-image is required");
   GenerateRequest request;
   if (!options.from_image.empty()) request = request_from_picture(input_file(options.from_image));
-  if (!options.prompt.empty() || !options.class_label.empty()) {
-    request.prompt = options.prompt.empty() ? "" : read_text_argument(options.prompt);
+  if (options.prompt || !options.class_label.empty()) {
+    request.prompt = options.prompt ? read_text_argument(*options.prompt) : "";
     request.class_label = options.class_label;
   }
   if (!options.sampler.empty()) request.sampler = options.sampler;
@@ -196,7 +196,7 @@ ExitCode run_generate(const Options& options, Terminal& terminal) {
 
 Run define_generate(CLI::App& app, Terminal& terminal) {
   const auto options = std::make_shared<Options>();
-  app.add_option("-p,--prompt", options->prompt, "What to draw; - reads standard input, @FILE reads a file")
+  app.add_option("-p,--prompt", options->prompt, "What to draw ('': anything); - reads standard input, @FILE a file")
       ->type_name("TEXT")
       ->group("Picture");
   app.add_option("-c,--class", options->class_label, "Which class to draw, for models of classes: a number or a name")

@@ -8,13 +8,12 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "core/base/files.h"
 #include "core/check.h"
 #include "core/rng.h"
-#include "modalities/image/encode.h"
-#include "moe/expert_stats.h"
+#include "pipelines/data/scenes/explain.h"
 #include "pipelines/data/scenes/metrics.h"
-#include "pipelines/eval/expert_load.h"
+#include "pipelines/eval/eval_files.h"
+#include "pipelines/eval/expert_record.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/scene_batch.h"
@@ -26,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr int64_t kBatch = 64;  // scenes at once: memory stays small and progress moves
+constexpr int64_t kBatch = kMaxSamples;  // scenes at once: memory stays small and progress moves
 
 struct Counts {
   scenes::Share caption, picture, sizes, background;
@@ -41,29 +40,15 @@ std::string interval_note(const char* name, const scenes::Share& share) {
   return text;
 }
 
-void write_experts(const fs::path& folder, const std::vector<moe::ExpertCounts>& counts, const moe::MoEConfig& config) {
-  ExpertLoad load;
-  for (const auto& group : moe::resolved(config).groups)
-    for (int64_t e = 0; e < group.num_experts; ++e) load.experts.push_back(join(group.name, " ", e));
-  for (const auto& layer : counts) {
-    auto stats = moe::expert_stats(layer);
-    load.experts.resize(stats.load_E.size(), "expert");
-    load.layers.push_back({.modalities = std::move(stats.modalities),
-                           .tokens_M = std::move(stats.tokens_by_modality),
-                           .share_ME = std::move(stats.load_by_modality),
-                           .router_entropy = stats.router_entropy});
-  }
-  fs::create_directories(folder);
-  write_file_atomic(folder / "expert_load.json", to_json(load));
-  write_file_atomic(folder / "expert_load.svg", expert_load_svg(load));
+// Pictures u8 (B, H, W, 3) of scaled latents.
+at::Tensor decoded(latent::AutoencoderKL& autoencoder, const at::Tensor& latents_BCHW) {
+  return bytes_from_pixels(
+      autoencoder.decode(autoencoder.from_latent(latents_BCHW).contiguous(at::MemoryFormat::ChannelsLast)));
 }
 
-void write_sheet(const fs::path& folder, const at::Tensor& drawn_BHWC, const std::vector<std::string>& prompts) {
-  fs::create_directories(folder);
-  write_file_atomic(folder / "sheet.png", image::encode_png(contact_sheet(drawn_BHWC, 8)));
-  std::string text;
-  for (const auto& prompt : prompts) text += prompt + "\n";
-  write_file_atomic(folder / "prompts.txt", text);
+scenes::Detection judged(const at::Tensor& picture_HWC) {
+  const auto bytes = picture_HWC.contiguous();
+  return scenes::detect_scene({bytes.const_data_ptr<uint8_t>(), static_cast<size_t>(bytes.numel())});
 }
 
 }  // namespace
@@ -86,19 +71,17 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
                     .guidance = options.guidance.value_or(bundle.defaults.guidance)};
   const scenes::SceneStream stream(options.seed, scenes::Split::held_out);
   Counts counts;
+  EvalSamples samples;
   std::vector<at::Tensor> drawn;
-  std::vector<std::string> prompts;
-  std::vector<moe::ExpertCounts> experts;
+  ExpertRecord experts(bundle.config, report.steps);
   const auto start = Clock::now();
   for (int64_t first = 0; first < options.count; first += kBatch) {
     const int64_t n = std::min(kBatch, options.count - first);
     const auto batch = scene_batch(stream, static_cast<uint64_t>(first), n);
     std::vector<std::vector<int64_t>> ids;
     DrawOptions draw{.steps = report.steps, .guidance = report.guidance};
-    const auto record = [&](const JointOutput& out) {
-      moe::add_routings(experts, out.routings, out.fields.modality_T);
-    };
-    if (!options.experts.empty()) draw.on_forward = record;
+    int64_t step = 0;
+    if (!options.experts.empty()) draw.on_forward = [&](const JointOutput& out) { experts.add(out, step); };
     for (int64_t i = 0; i < n; ++i) {
       ids.push_back(bundle.tokenizer->encode(batch.captions[i]));
       draw.seeds.push_back(derive_seed(options.seed, "eval", static_cast<uint64_t>(first + i)));
@@ -107,12 +90,13 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
       return !on_progress || on_progress({.task = task, .done = first, .total = options.count});
     };
     const auto draw_start = Clock::now();
-    const auto z =
-        draw_latents(*bundle.model, ids, draw, [&](int64_t, const at::Tensor&) { return go_on("generate"); });
+    const auto z = draw_latents(*bundle.model, ids, draw, [&](int64_t done, const at::Tensor&) {
+      step = done;
+      return go_on("generate");
+    });
     if (!z) return std::nullopt;
     const c10::InferenceMode inference;
-    const auto pictures = bytes_from_pixels(
-        bundle.autoencoder->decode(bundle.autoencoder->from_latent(*z).contiguous(at::MemoryFormat::ChannelsLast)));
+    const auto pictures = decoded(*bundle.autoencoder, *z);
     report.seconds_generate += seconds_since(draw_start);
     const auto caption_start = Clock::now();
     const auto words = caption_pictures(*bundle.model, batch.pixels_BCHW, bundle.config.max_text_tokens,
@@ -121,21 +105,35 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
     report.seconds_caption += seconds_since(caption_start);
     // One more pass over the finished captions: while they were written, their first words were seen many times.
     if (!options.experts.empty())
-      record(bundle.model->forward({.texts = {.caption = words->ids}, .pixels_NCHW = batch.pixels_BCHW}));
+      experts.add(bundle.model->forward({.texts = {.caption = *words}, .pixels_NCHW = batch.pixels_BCHW}), {});
+    const auto truth_BHWC = bytes_from_pixels(batch.pixels_BCHW);
+    at::Tensor restored;
+    if (!options.samples.empty())
+      restored = decoded(*bundle.autoencoder,
+                         bundle.autoencoder->to_latent(bundle.autoencoder->encode(batch.pixels_BCHW).mean));
     for (int64_t i = 0; i < n; ++i) {
       const auto& truth = batch.scenes[i];
-      counts.caption.add(scenes::caption_exact(bundle.tokenizer->decode(words->ids[i]), truth));
-      const auto picture = pictures[i].contiguous();
-      const auto found =
-          scenes::detect_scene({picture.const_data_ptr<uint8_t>(), static_cast<size_t>(picture.numel())});
+      const auto caption = scenes::compare(scenes::parse_caption(bundle.tokenizer->decode((*words)[i])), truth);
+      const auto found = judged(pictures[i]);
       const auto verdict = scenes::compare(found, truth);
+      counts.caption.add(caption.exact);
       counts.picture.add(verdict.objects_right);
       counts.sizes.add(verdict.objects_right && verdict.size_right);
       counts.background.add(verdict.background_right);
+      if (options.samples.empty()) continue;
+      scenes::add(samples.pictures, verdict, truth);
+      scenes::add(samples.captions, caption, truth);
+      scenes::add(samples.autoencoder, scenes::compare(judged(restored[i]), truth), truth);
+      if (!verdict.objects_right && std::ssize(samples.failures) < kMaxFailures)
+        samples.failures.push_back({.index = first + i,
+                                    .prompt = batch.captions[i],
+                                    .why = scenes::differences(found, truth),
+                                    .drawn_HWC = pictures[i],
+                                    .truth_HWC = truth_BHWC[i]});
     }
-    if (!options.samples.empty() && static_cast<int64_t>(prompts.size()) < kBatch) {
+    if (!options.samples.empty() && std::ssize(samples.prompts) < kMaxSamples) {
       drawn.push_back(pictures);
-      prompts.insert(prompts.end(), batch.captions.begin(), batch.captions.end());
+      samples.prompts.insert(samples.prompts.end(), batch.captions.begin(), batch.captions.end());
     }
   }
   report.caption_exact = counts.caption.rate();
@@ -144,8 +142,12 @@ std::optional<EvalReport> run_eval(const EvalOptions& options, const OnProgress&
   report.background_right = counts.background.rate();
   report.notes = {interval_note("caption_exact", counts.caption), interval_note("picture_right", counts.picture)};
   report.seconds = seconds_since(start);
-  if (!options.samples.empty()) write_sheet(options.samples, at::cat(drawn), prompts);
-  if (!options.experts.empty()) write_experts(options.experts, experts, bundle.config.backbone.moe);
+  if (!options.samples.empty()) {
+    samples.drawn_BHWC = at::cat(drawn);
+    write_eval_samples(samples, options.samples);
+    report.notes.push_back(interval_note("the autoencoder alone keeps pictures right", samples.autoencoder.objects));
+  }
+  if (!options.experts.empty()) experts.write(options.experts);
   return report;
 }
 

@@ -16,8 +16,8 @@ struct EvalOptions {
   uint64_t seed = 0;                    // of the scenes
   std::optional<int64_t> steps = {};    // left out: the model's shipped setting
   std::optional<double> guidance = {};  // left out: the model's shipped setting
-  std::string samples = {};             // folder for the pictures and prompts; empty: none are written
-  std::string experts = {};             // folder for expert_load.json and expert_load.svg; empty: none are written
+  std::string samples = {};             // folder for what write_eval_samples writes; empty: nothing is written
+  std::string experts = {};             // folder for what ExpertRecord writes; empty: nothing is written
 };
 
 struct EvalReport {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pipelines/eval/expert_load.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -11,7 +12,7 @@ namespace polyphony::pipelines {
 namespace {
 
 // Pixels.
-constexpr int kLeft = 150, kTop = 56, kCellWidth = 58, kCellHeight = 28, kLayerGap = 44;
+constexpr int kLeft = 150, kTop = 56, kCellWidth = 58, kCellHeight = 28, kLayerGap = 44, kLeastWidth = 470;
 
 std::string escaped(const std::string& text) {
   std::string out;
@@ -53,31 +54,50 @@ std::string cell(int x, int y, double share) {
 }  // namespace
 
 std::string to_json(const ExpertLoad& load) {
-  nlohmann::ordered_json json = {{"schema", "polyphony.expert_load/1"}, {"experts", load.experts}};
+  nlohmann::ordered_json json = {{"schema", "polyphony.expert_load/2"}, {"by", load.by}, {"experts", load.experts}};
   json["layers"] = nlohmann::ordered_json::array();
   for (const auto& layer : load.layers)
-    json["layers"].push_back({{"modalities", layer.modalities},
+    json["layers"].push_back({{"rows", layer.rows_M},
                               {"tokens", layer.tokens_M},
                               {"share", layer.share_ME},
                               {"router_entropy", layer.router_entropy}});
   return json.dump(2) + "\n";
 }
 
+namespace {
+
+// Experts that took a token of some layer: the others would be empty columns.
+std::vector<size_t> used_experts(const ExpertLoad& load) {
+  std::vector<size_t> used;
+  for (size_t e = 0; e < load.experts.size(); ++e)
+    if (std::ranges::any_of(load.layers, [e](const LayerLoad& layer) {
+          return std::ranges::any_of(layer.share_ME, [e](const auto& share_E) { return share_E[e] > 0; });
+        }))
+      used.push_back(e);
+  return used;
+}
+
+}  // namespace
+
 std::string expert_load_svg(const ExpertLoad& load) {
   std::string body;
   int y = kTop;
-  const auto num_experts = static_cast<int>(load.experts.size());
-  const int width = kLeft + num_experts * kCellWidth + 16;
-  body += words(16, 26, "start", "#1d2733", "Share of each modality's rows that an expert takes, in percent");
+  const auto experts = used_experts(load);
+  const int columns = static_cast<int>(experts.size());
+  const int width = std::max(kLeft + columns * kCellWidth + 16, kLeastWidth);
+  body += words(16, 26, "start", "#1d2733",
+                join("Share of the tokens of each ", load.by, " that an expert takes, in percent"));
   for (size_t l = 0; l < load.layers.size(); ++l) {
     const auto& layer = load.layers[l];
     body += words(16, y, "start", "#1d2733", join("layer ", l));
-    for (int e = 0; e < num_experts; ++e)
-      body += words(kLeft + e * kCellWidth + kCellWidth / 2 - 1, y, "middle", "#5b6775", load.experts[e]);
+    for (int c = 0; c < columns; ++c)
+      body += words(kLeft + c * kCellWidth + kCellWidth / 2 - 1, y, "middle", "#5b6775",
+                    load.experts[experts[static_cast<size_t>(c)]]);
     y += 8;
-    for (size_t m = 0; m < layer.modalities.size(); ++m) {
-      body += words(kLeft - 10, y + 18, "end", "#5b6775", layer.modalities[m]);
-      for (int e = 0; e < num_experts; ++e) body += cell(kLeft + e * kCellWidth, y, layer.share_ME[m][e]);
+    for (size_t m = 0; m < layer.rows_M.size(); ++m) {
+      body += words(kLeft - 10, y + 18, "end", "#5b6775", layer.rows_M[m]);
+      for (int c = 0; c < columns; ++c)
+        body += cell(kLeft + c * kCellWidth, y, layer.share_ME[m][experts[static_cast<size_t>(c)]]);
       y += kCellHeight;
     }
     y += kLayerGap;

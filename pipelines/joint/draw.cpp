@@ -48,36 +48,30 @@ std::optional<at::Tensor> draw_latents(JointModel& model, const std::vector<std:
   return x;
 }
 
-std::optional<CaptionIds> caption_pictures(JointModel& model, const at::Tensor& pixels_NCHW, int64_t max_tokens,
-                                           const std::function<bool(int64_t, int64_t)>& on_token) {
+std::optional<std::vector<std::vector<int64_t>>> caption_pictures(
+    JointModel& model, const at::Tensor& pixels_NCHW, int64_t max_tokens,
+    const std::function<bool(int64_t, int64_t)>& on_token) {
   const c10::InferenceMode inference;
   const int64_t N = pixels_NCHW.size(0);
   max_tokens = std::min(max_tokens, model.config().max_text_tokens);
-  CaptionIds out{.ids = std::vector<std::vector<int64_t>>(N), .confidence = std::vector<double>(N, 0)};
+  std::vector<std::vector<int64_t>> out(N);
   std::vector<int64_t> open(N);  // captions that have no end mark yet
   for (int64_t n = 0; n < N; ++n) open[n] = n;
-  std::vector<double> log_probability(N, 0);
-  std::vector<int64_t> words(N, 0);
   for (int64_t done = 0; done < max_tokens && !open.empty(); ++done) {
     JointInput input{.texts = {.caption_complete = false},
                      .pixels_NCHW = pixels_NCHW.index_select(0, at::tensor(open, at::kLong))};
-    for (const int64_t n : open) input.texts.caption.push_back(out.ids[n]);
-    const auto log_p = model.forward(input).logits_PV.log_softmax(-1);
-    const auto [best, id] = log_p.max(-1);
+    for (const int64_t n : open) input.texts.caption.push_back(out[n]);
+    const auto id = model.forward(input).logits_PV.argmax(-1);
     std::vector<int64_t> still_open;
     for (size_t i = 0; i < open.size(); ++i) {
       const int64_t n = open[i], word = id[i].item<int64_t>();
-      log_probability[n] += best[i].item<double>();
-      ++words[n];
       if (word == model.config().end_id) continue;
-      out.ids[n].push_back(word);
+      out[n].push_back(word);
       still_open.push_back(n);
     }
     open = std::move(still_open);
     if (on_token && !on_token(done + 1, max_tokens)) return std::nullopt;
   }
-  for (int64_t n = 0; n < N; ++n)
-    out.confidence[n] = words[n] ? std::exp(log_probability[n] / static_cast<double>(words[n])) : 0;
   return out;
 }
 

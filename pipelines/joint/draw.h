@@ -26,13 +26,10 @@ using OnDrawStep = std::function<bool(int64_t done, const at::Tensor& clean_BCHW
 std::optional<at::Tensor> draw_latents(JointModel& model, const std::vector<std::vector<int64_t>>& prompts,
                                        const DrawOptions& options, const OnDrawStep& on_step = {});
 
-struct CaptionIds {
-  std::vector<std::vector<int64_t>> ids = {};  // without the end mark
-  std::vector<double> confidence = {};         // geometric mean of the chosen words' probabilities, end mark included
-};
-
-// Pixels (N, 3, S, S) in [-1, 1] -> greedy captions; nothing if on_token stopped it (words done, most possible).
-std::optional<CaptionIds> caption_pictures(JointModel& model, const at::Tensor& pixels_NCHW, int64_t max_tokens,
-                                           const std::function<bool(int64_t, int64_t)>& on_token = {});
+// Pixels (N, 3, S, S) in [-1, 1] -> ids of greedy captions without the end mark; nothing if on_token stopped it (words
+// done, most possible).
+std::optional<std::vector<std::vector<int64_t>>> caption_pictures(
+    JointModel& model, const at::Tensor& pixels_NCHW, int64_t max_tokens,
+    const std::function<bool(int64_t, int64_t)>& on_token = {});
 
 }  // namespace polyphony::pipelines

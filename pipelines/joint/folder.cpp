@@ -48,6 +48,7 @@ JointBundle load_joint(const fs::path& folder) try {
   const auto defaults = config.section("defaults");
   bundle.defaults = {.steps = defaults.integer("steps", 12, {1, 1000}),
                      .guidance = defaults.number("guidance", 2.0, {.min = 0, .max = 100})};
+  bundle.words = root.texts("words", {});
   config.check_all_used();
 
   bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
@@ -76,6 +77,7 @@ void save_joint(const JointBundle& bundle, const fs::path& folder, at::ScalarTyp
   save_tensors(folder / "model.safetensors", stored_as(state_of(*bundle.model), dtype), {});
   auto json = nlohmann::ordered_json::parse(joint_config_json(bundle.config));
   json["defaults"] = {{"steps", bundle.defaults.steps}, {"guidance", bundle.defaults.guidance}};
+  if (!bundle.words.empty()) json["words"] = bundle.words;
   write_file_atomic(folder / "config.json", json.dump(2) + "\n");
 }
 

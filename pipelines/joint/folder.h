@@ -19,6 +19,7 @@ struct JointDefaults {
 struct JointBundle {
   JointConfig config = {};
   JointDefaults defaults = {};
+  std::vector<std::string> words = {};  // that it learnt beside those of the scenes' grammar, sorted
   std::shared_ptr<JointModel> model = {};
   std::shared_ptr<latent::AutoencoderKL> autoencoder = {};
   std::shared_ptr<text::Tokenizer> tokenizer = {};

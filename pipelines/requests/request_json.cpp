@@ -71,8 +71,6 @@ void check_request(const GenerateRequest& request) {
   check<UsageError>(is_utf8(request.class_label) && request.class_label.size() <= kMaxClassBytes,
                     "[class] expected a number or a name of at most ", kMaxClassBytes, " bytes, got '",
                     printable(request.class_label, 60), "'");
-  check<UsageError>(!request.class_label.empty() || !trim(request.prompt).empty(),
-                    "[prompt] expected some words, got none");
   if (request.steps) check_range<int64_t>("steps", *request.steps, 1, kMaxSteps);
   if (request.guidance) {
     check<UsageError>(std::isfinite(*request.guidance), "[guidance] expected a finite number");

@@ -2,12 +2,15 @@
 // The Session over a joint model folder: requests in, pictures and captions out.
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "core/base/text.h"
 #include "core/check.h"
 #include "modalities/image/decode.h"
-#include "modalities/image/resize.h"
+#include "pipelines/data/captioned/captioned_pictures.h"
 #include "pipelines/data/scenes/grammar.h"
+#include "pipelines/joint/agreement.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/sessions/sessions.h"
@@ -111,17 +114,16 @@ class JointSession : public Session {
     CaptionResult out{
         .model = name_, .device = "cpu", .dtype = dtype_name(), .file = request.file, .picture = image_from(bytes)};
     const auto start = Clock::now();
-    const int64_t side = bundle_.config.image_size;
-    const auto pixels = pixels_from_bytes(bytes.size(0) == side && bytes.size(1) == side ? bytes : fitted(bytes, side));
+    const auto pixels = pixels_from_bytes(fit_square(bytes, bundle_.config.image_size)).unsqueeze(0);
     const auto words =
-        caption_pictures(*bundle_.model, pixels.unsqueeze(0),
-                         request.max_tokens.value_or(bundle_.config.max_text_tokens), [&](int64_t done, int64_t most) {
+        caption_pictures(*bundle_.model, pixels, request.max_tokens.value_or(bundle_.config.max_text_tokens),
+                         [&](int64_t done, int64_t most) {
                            return !on_progress || on_progress({.task = "caption", .done = done, .total = most});
                          });
     if (!words) return std::nullopt;
-    out.text = bundle_.tokenizer->decode(words->ids[0]);
-    out.tokens = static_cast<int64_t>(words->ids[0].size());
-    out.confidence = words->confidence[0];
+    out.text = bundle_.tokenizer->decode(words->front());
+    out.tokens = static_cast<int64_t>(words->front().size());
+    out.confidence = caption_agreement(bundle_, pixels, words->front());
     out.seconds = seconds_since(start);
     return out;
   }
@@ -134,17 +136,12 @@ class JointSession : public Session {
     return image_from(bytes_from_pixels(bundle_.autoencoder->decode(z)[0]));
   }
 
-  // The whole picture inside a square, antialiased; the rest takes the colour of the top left corner.
-  static at::Tensor fitted(const at::Tensor& bytes_HWC, int64_t side) {
-    const auto corner = bytes_HWC[0][0].contiguous();
-    const auto* c = corner.const_data_ptr<uint8_t>();
-    return image::fit_and_pad(bytes_HWC, {side, side}, {c[0], c[1], c[2]});
-  }
-
-  static std::vector<std::string> prompt_warnings(const std::string& prompt) {
+  std::vector<std::string> prompt_warnings(const std::string& prompt) const {
+    if (trim(prompt).empty()) return {"the prompt has no words: the model draws anything"};
     std::vector<std::string> out;
     for (const auto& word : scenes::parse_caption(prompt).unknown_words)
-      out.push_back("the model does not know the word '" + word + "'");
+      if (std::ranges::find(bundle_.words, word) == bundle_.words.end())
+        out.push_back("the model does not know the word '" + word + "'");
     return out;
   }
 

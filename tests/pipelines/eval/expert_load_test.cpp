@@ -9,7 +9,7 @@ namespace polyphony::pipelines {
 namespace {
 
 ExpertLoad two_layers() {
-  const LayerLoad layer{.modalities = {"text", "latent"},
+  const LayerLoad layer{.rows_M = {"text", "latent"},
                         .tokens_M = {10, 4},
                         .share_ME = {{0.25, 0.75, 0}, {0, 0, 1}},
                         .router_entropy = 0.5};
@@ -29,6 +29,15 @@ TEST(ExpertLoad, FigureHasACellForEachLayerModalityAndExpert) {
   EXPECT_EQ(count(svg, ">100</text>"), 2);
   EXPECT_EQ(count(svg, ">0</text>"), 0) << "a forbidden expert has an empty cell";
   EXPECT_EQ(count(svg, "&lt;0>"), 2) << "names are escaped";
+  EXPECT_EQ(count(svg, "tokens of each modality"), 1);
+}
+
+TEST(ExpertLoad, FigureLeavesOutExpertsWithoutATokenOfAnyLayer) {
+  auto load = two_layers();
+  for (auto& layer : load.layers) layer.share_ME = {{0, 1, 0}, {0, 0, 1}};
+  const auto svg = expert_load_svg(load);
+  EXPECT_EQ(count(svg, "text &lt;0>"), 0);
+  EXPECT_EQ(count(svg, "<rect x="), 2 * 2 * 2);
 }
 
 TEST(ExpertLoad, TableHoldsTheSameNumbers) {

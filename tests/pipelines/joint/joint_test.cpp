@@ -16,62 +16,15 @@
 #include "pipelines/joint/draw.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/session.h"
+#include "tests/support/tiny_joint.h"
 
 namespace polyphony::pipelines {
 namespace {
 namespace fs = std::filesystem;
 
-void randomise(torch::nn::Module& module, uint64_t seed) {
-  const c10::NoGradGuard no_grad;
-  auto generator = make_generator(seed);
-  for (auto& p : module.parameters())
-    p.copy_(at::randn(p.sizes(), generator) * (p.dim() > 1 ? 0.15 : 0.05) + (p.dim() == 1 ? 1.0 : 0.0));
-}
+using testing::tiny_bundle;
 
-JointBundle tiny_bundle() {
-  JointBundle bundle;
-  const scenes::SceneStream stream(0, scenes::Split::train);
-  std::vector<std::string> sentences;
-  for (uint64_t i = 0; i < 200; ++i) sentences.push_back(stream[i].caption);
-  bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
-      text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
-  auto config = Config::from_string(R"(
-[model]
-dim = 32
-depth = 2
-num_heads = 2
-rope_axis_dims = [4, 6, 6]
-image_hidden = 16
-[moe]
-experts_per_token = 1
-expert_hidden = 8
-shared_hidden = 8
-[[moe.groups]]
-name = "seen"
-modalities = ["image"]
-num_experts = 2
-[[moe.groups]]
-name = "said and drawn"
-modalities = ["text", "latent"]
-num_experts = 2
-)",
-                                    "tiny");
-  bundle.config = joint_config(config);
-  config.check_all_used();
-  bundle.config.vocab_size = bundle.tokenizer->vocab_size();
-  bundle.config.begin_id = bundle.tokenizer->bos_id();
-  bundle.config.end_id = bundle.tokenizer->eos_id();
-  bundle.model = std::make_shared<JointModel>(bundle.config);
-  randomise(*bundle.model, 1);
-  bundle.autoencoder = std::make_shared<latent::AutoencoderKL>(latent::AutoencoderConfig{
-      .block_out_channels = {4, 4, 4, 4}, .norm_num_groups = 2, .sample_size = 96, .scaling_factor = 0.5});
-  randomise(*bundle.autoencoder, 2);
-  bundle.model->eval();
-  bundle.autoencoder->eval();
-  return bundle;
-}
-
-class JointSessionTest : public testing::Test {
+class JointSessionTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = fs::temp_directory_path() / ("polyphony_joint_" + std::to_string(::getpid()));
@@ -136,6 +89,29 @@ TEST_F(JointSessionTest, UnknownWordsOfAPromptAreNamed) {
   const auto result = open()->generate({.prompt = "a large zeppelin", .steps = 1, .seed = 1}, {});
   ASSERT_EQ(result->warnings.size(), 1u);
   EXPECT_NE(result->warnings[0].find("zeppelin"), std::string::npos);
+}
+
+TEST_F(JointSessionTest, PromptWithoutWordsDrawsAnythingAndSaysSo) {
+  const GenerateRequest request{.prompt = " \n", .steps = 2, .guidance = 3.0, .seed = 1};
+  const auto result = open()->generate(request, {});
+  ASSERT_EQ(result->warnings.size(), 1u);
+  EXPECT_NE(result->warnings[0].find("no words"), std::string::npos);
+  // Both passes are then the same one: guidance changes nothing but the last bits.
+  const auto bundle = tiny_bundle();
+  const auto guided = draw_latents(*bundle.model, {{}}, {.steps = 2, .guidance = 3.0, .seeds = {1}});
+  const auto plain = draw_latents(*bundle.model, {{}}, {.steps = 2, .guidance = 1.0, .seeds = {1}});
+  EXPECT_TRUE(at::allclose(*guided, *plain, 1e-4, 1e-4));
+}
+
+TEST_F(JointSessionTest, WordsThatTheModelLearntAreKnown) {
+  auto bundle = tiny_bundle();
+  bundle.words = {"zeppelin"};
+  const auto folder = folder_.string() + "_words";
+  save_joint(bundle, folder, at::kFloat);
+  const auto session = open_session({.model_folder = folder, .threads = 1});
+  EXPECT_TRUE(session->generate({.prompt = "a large zeppelin", .steps = 1, .seed = 1}, {})->warnings.empty());
+  EXPECT_EQ(session->generate({.prompt = "a large airship", .steps = 1, .seed = 1}, {})->warnings.size(), 1u);
+  fs::remove_all(folder);
 }
 
 TEST_F(JointSessionTest, TooLongPromptIsRefusedWithTheLimit) {

@@ -39,6 +39,7 @@ TEST(RequestJson, HasOneSpellingForAllFrontEnds) {
 
 TEST(RequestJson, TellsTheKindByTheKeysWhereTheSchemaIsLeftOut) {
   EXPECT_TRUE(std::holds_alternative<GenerateRequest>(request_from_json(R"({"prompt": "x"})")));
+  EXPECT_EQ(std::get<GenerateRequest>(request_from_json(R"({"prompt": ""})")).prompt, "") << "draws anything";
   EXPECT_TRUE(std::holds_alternative<CaptionRequest>(request_from_json(R"({"file": "x.png"})")));
 }
 
@@ -70,7 +71,7 @@ INSTANTIATE_TEST_SUITE_P(
     Cases, BadRequestJson,
     ::testing::Values(BadRequest{"", "JSON"}, BadRequest{"{", "JSON"}, BadRequest{"[]", "object"},
                       BadRequest{"{}", "'prompt'"}, BadRequest{R"({"prompt": 5})", "'prompt'"},
-                      BadRequest{R"({"prompt": "  "})", "words"}, BadRequest{R"({"prompt": "a\u0000b"})", "NUL"},
+                      BadRequest{R"({"prompt": "a\u0000b"})", "NUL"},
                       BadRequest{R"({"prompt": "x", "promt": "y"})", "did you mean 'prompt'"},
                       BadRequest{R"({"prompt": "x", "prompt": "y"})", "twice"},
                       BadRequest{R"({"prompt": "x", "steps": 0})", "steps"},

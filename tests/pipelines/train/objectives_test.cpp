@@ -8,10 +8,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "core/base/files.h"
 #include "core/error.h"
+#include "modalities/image/encode.h"
 #include "modalities/latent/autoencoder_kl.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/optimizer.h"
+#include "tests/support/expect_error.h"
 
 namespace polyphony::pipelines {
 namespace {
@@ -58,7 +61,7 @@ autoencoder = ")" +
          autoencoder.string() + "\"\n";
 }
 
-class Objectives : public testing::Test {
+class Objectives : public ::testing::Test {
  protected:
   void SetUp() override {
     at::set_num_threads(1);
@@ -126,6 +129,61 @@ TEST_F(Objectives, ExportedFolderLoadsAndIsGoneOnFrom) {
   const auto second = make(recipe, folder_ / "model");
   // Exported in bf16: the same model up to that rounding.
   EXPECT_NEAR(loss_at(*second, 5), loss_at(*first, 5), 0.02 * loss_at(*first, 5));
+}
+
+// A folder of `count` pictures of one colour with captions of a word that the scenes do not have.
+fs::path picture_folder(const fs::path& folder, int64_t count, const std::string& caption) {
+  fs::create_directories(folder);
+  for (int64_t i = 0; i < count; ++i) {
+    const auto name = std::to_string(i);
+    write_file_atomic(folder / (name + ".png"), image::encode_png(at::full({96, 96, 3}, 20 * i, at::kByte)));
+    write_file_atomic(folder / (name + ".txt"), caption + "\n");
+  }
+  return folder;
+}
+
+TEST_F(Objectives, APictureFolderTeachesItsWordsBesideTheScenes) {
+  const auto scenes = joint_recipe(trained_autoencoder());
+  const auto pictures = picture_folder(folder_ / "pictures", 3, "a teal ring");
+  const auto with = [&](const std::string& share) {
+    return scenes + "pictures = \"" + pictures.string() + "\"\npicture_share = " + share + "\n";
+  };
+  const auto objective = make(with("1.0"));
+  const auto words = [&] {
+    const c10::NoGradGuard no_grad;
+    return objective->loss(1000).parts.at("words").item<double>();
+  };
+  const auto pixels = [&] {
+    const c10::NoGradGuard no_grad;
+    return objective->loss(1000).parts.at("pixels").item<double>();
+  };
+  const double before = words(), pixels_before = pixels();
+  Optimizer optimizer(objective->module(), {.ema_decay = 0});
+  for (int64_t step = 0; step < 40; ++step) {
+    objective->loss(step).total.backward();
+    optimizer.step(1e-2, optimizer.grad_norm());
+  }
+  EXPECT_LT(words(), 0.2 * before) << "one caption for all pictures is soon known by heart";
+  EXPECT_LT(pixels(), 0.8 * pixels_before) << "the decoder learns to show them";
+  objective->export_model(folder_ / "model");
+  EXPECT_EQ(load_joint(folder_ / "model").words, (std::vector<std::string>{"ring", "teal"}));
+  // No share of the places: the scenes' loss to the last digit.
+  EXPECT_EQ(loss_at(*make(with("0.0")), 3), loss_at(*make(with("0.0")), 3));
+  EXPECT_NE(loss_at(*make(with("0.5")), 3), loss_at(*make(with("0.0")), 3));
+}
+
+TEST_F(Objectives, CaptionsThatTheModelCannotReadAreRefused) {
+  const auto scenes = joint_recipe(trained_autoencoder());
+  const auto with = [&](const char* name, const std::string& caption) {
+    return scenes + "pictures = \"" + picture_folder(folder_ / name, 1, caption).string() + "\"\n";
+  };
+  EXPECT_EQ(testing::why_not_refused<DataError>([&] { make(with("letters", "a ₽ ring")); }, {"0.png", "letters"}),
+            "");
+  std::string long_caption;
+  for (int i = 0; i < 200; ++i) long_caption += "red ";
+  EXPECT_EQ(testing::why_not_refused<DataError>([&] { make(with("long", long_caption)); }, {"0.png", "at most 128"}),
+            "");
+  EXPECT_THROW(make(scenes + "pictures = \"" + (folder_ / "none").string() + "\"\n"), DataError);
 }
 
 TEST_F(Objectives, WrongRecipesAreRefused) {

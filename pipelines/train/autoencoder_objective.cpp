@@ -6,6 +6,7 @@
 #include "core/rng.h"
 #include "core/tensor_io.h"
 #include "modalities/image/encode.h"
+#include "modalities/latent/autoencoder_io.h"
 #include "modalities/latent/autoencoder_kl.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/objectives.h"
@@ -18,6 +19,7 @@ struct AutoencoderRecipe {
   latent::AutoencoderConfig model;
   int64_t batch_size = 32;
   double kl_weight = 1e-5, edge_weight = 1.0, square_weight = 4.0;
+  bool train_encoder = true;  // false: the decoder alone, so that latents, and models of them, keep their meaning
 };
 
 AutoencoderRecipe read_recipe(Config& recipe) {
@@ -33,6 +35,7 @@ AutoencoderRecipe read_recipe(Config& recipe) {
   out.kl_weight = objective.number("kl_weight", 1e-5, {.min = 0});
   out.edge_weight = objective.number("edge_weight", 1.0, {.min = 0});
   out.square_weight = objective.number("square_weight", 4.0, {.min = 0});
+  out.train_encoder = objective.flag("train_encoder", true);
   return out;
 }
 
@@ -52,6 +55,12 @@ class AutoencoderObjective : public Objective {
         stream_(options.seed, scenes::Split::train),
         model_(std::make_shared<latent::AutoencoderKL>(recipe_.model)) {
     if (!options.init_from.empty()) load_into(*model_, load_tensors(options.init_from), {});
+    if (recipe_.train_encoder) return;
+    config.section("objective")
+        .require(!options.init_from.empty(), "train_encoder", "false needs --init-from: whose latents are kept");
+    recipe_.model = latent::load_autoencoder(options.init_from).model->config();
+    for (auto& item : model_->named_parameters())
+      item.value().set_requires_grad(item.key().starts_with("decoder.") || item.key().starts_with("post_quant_conv."));
   }
 
   torch::nn::Module& module() override { return *model_; }
@@ -75,8 +84,9 @@ class AutoencoderObjective : public Objective {
   // The scaling factor makes latents of unit variance, so that the flow starts from noise of the same size.
   void export_model(const std::filesystem::path& folder) override {
     const c10::InferenceMode inference;
-    const auto z = model_->encode(probe()).mean.to(at::kFloat);
     auto config = recipe_.model;
+    if (!recipe_.train_encoder) return save_autoencoder(*model_, config, folder);
+    const auto z = model_->encode(probe()).mean.to(at::kFloat);
     config.shift_factor = z.mean().item<double>();
     config.scaling_factor = 1.0 / z.std().item<double>();
     save_autoencoder(*model_, config, folder);

@@ -11,6 +11,7 @@
 #include "core/base/files.h"
 #include "core/error.h"
 #include "modalities/image/encode.h"
+#include "modalities/latent/autoencoder_io.h"
 #include "modalities/latent/autoencoder_kl.h"
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/optimizer.h"
@@ -111,6 +112,21 @@ TEST_F(Objectives, LossDependsOnWeightsAndStepAlone) {
 }
 
 TEST_F(Objectives, AutoencoderLearns) { expect_learning(*make(kAutoencoder), 3e-3, 0.8); }
+
+TEST_F(Objectives, ADecoderTrainedAloneKeepsTheLatents) {
+  const auto vae = trained_autoencoder();
+  const auto recipe = std::string(kAutoencoder) + "train_encoder = false\n";
+  EXPECT_THROW(make(recipe), ConfigError) << "whose latents?";
+  const auto objective = make(recipe, vae);
+  expect_learning(*objective, 3e-3, 0.8);
+  objective->export_model(folder_ / "again");
+  const auto before = latent::load_autoencoder(vae).model, after = latent::load_autoencoder(folder_ / "again").model;
+  const auto x = at::rand({1, 3, 96, 96});
+  const c10::InferenceMode inference;
+  const auto latents = [&](latent::AutoencoderKL& model) { return model.to_latent(model.encode(x).mean); };
+  EXPECT_TRUE(at::equal(latents(*after), latents(*before)));
+  EXPECT_FALSE(at::allclose(after->decode(at::ones({1, 4, 12, 12})), before->decode(at::ones({1, 4, 12, 12}))));
+}
 
 TEST_F(Objectives, JointModelLearnsToDrawAndToCaption) {
   const auto objective = make(joint_recipe(trained_autoencoder()));

@@ -128,11 +128,16 @@ def main():
     parser.add_argument("--pool", type=int, default=6144, help="distinct drawn scenes")
     parser.add_argument("--count", type=int, default=200, help="scenes of an evaluation")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--arms", nargs="+", help="only these")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--output", type=Path, default=Path("runs/joint_study"))
     parser.add_argument("--results", type=Path, default=Path("docs/studies"))
     a = parser.parse_args()
     arms = MIXTURE if a.study == "mixture" else RECIPE
+    if a.arms:
+        if unknown := set(a.arms) - set(arms):
+            parser.error(f"unknown arms {sorted(unknown)}; there are {list(arms)}")
+        arms = {arm: arms[arm] for arm in a.arms}
     jobs = [(a, arm, settings, seed) for seed in a.seeds for arm, settings in arms.items()]
     with ThreadPoolExecutor(a.jobs) as pool:
         rows = list(pool.map(run, jobs))

@@ -165,22 +165,21 @@ TEST_F(Objectives, APictureFolderTeachesItsWordsBesideTheScenes) {
     return scenes + "pictures = \"" + pictures.string() + "\"\npicture_share = " + share + "\n";
   };
   const auto objective = make(with("1.0"));
-  const auto words = [&] {
+  // Means over batches that are not trained on.
+  const auto mean_of = [&](const char* part) {
     const c10::NoGradGuard no_grad;
-    return objective->loss(1000).parts.at("words").item<double>();
+    double sum = 0;
+    for (int64_t step = 1000; step < 1004; ++step) sum += objective->loss(step).parts.at(part).item<double>() / 4;
+    return sum;
   };
-  const auto pixels = [&] {
-    const c10::NoGradGuard no_grad;
-    return objective->loss(1000).parts.at("pixels").item<double>();
-  };
-  const double before = words(), pixels_before = pixels();
+  const double words = mean_of("words"), pixels = mean_of("pixels");
   Optimizer optimizer(objective->module(), {.ema_decay = 0});
   for (int64_t step = 0; step < 40; ++step) {
     objective->loss(step).total.backward();
-    optimizer.step(1e-2, optimizer.grad_norm());
+    optimizer.step(3e-3, optimizer.grad_norm());
   }
-  EXPECT_LT(words(), 0.2 * before) << "one caption for all pictures is soon known by heart";
-  EXPECT_LT(pixels(), 0.8 * pixels_before) << "the decoder learns to show them";
+  EXPECT_LT(mean_of("words"), 0.5 * words) << "one caption for all pictures is soon known by heart";
+  EXPECT_LT(mean_of("pixels"), 0.9 * pixels) << "the decoder learns to show them";
   objective->export_model(folder_ / "model");
   EXPECT_EQ(load_joint(folder_ / "model").words, (std::vector<std::string>{"ring", "teal"}));
   // No share of the places: the scenes' loss to the last digit.

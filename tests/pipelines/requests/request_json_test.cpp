@@ -67,27 +67,27 @@ TEST_P(BadRequestJson, IsRefusedNamingTheKey) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, BadRequestJson,
-    ::testing::Values(BadRequest{"", "JSON"}, BadRequest{"{", "JSON"}, BadRequest{"[]", "object"},
-                      BadRequest{"{}", "'prompt'"}, BadRequest{R"({"prompt": 5})", "'prompt'"},
-                      BadRequest{R"({"prompt": "a\u0000b"})", "NUL"},
-                      BadRequest{R"({"prompt": "x", "promt": "y"})", "did you mean 'prompt'"},
-                      BadRequest{R"({"prompt": "x", "prompt": "y"})", "twice"},
-                      BadRequest{R"({"prompt": "x", "steps": 0})", "steps"},
-                      BadRequest{R"({"prompt": "x", "steps": 1.5})", "'steps'"},
-                      BadRequest{R"({"prompt": "x", "steps": "9"})", "'steps'"},
-                      BadRequest{R"({"prompt": "x", "steps": 1e3})", "'steps'"},
-                      BadRequest{R"({"prompt": "x", "steps": 18446744073709551615})", "'steps'"},
-                      BadRequest{R"({"prompt": "x", "seed": -1})", "'seed'"},
-                      BadRequest{R"({"prompt": "x", "guidance": -1})", "guidance"},
-                      BadRequest{R"({"prompt": "x", "guidance": 1e999})", ""},
-                      BadRequest{R"({"prompt": "x", "count": 100000})", "count"},
-                      BadRequest{R"({"schema": "polyphony.generate/2", "prompt": "x"})", "polyphony.generate/1"},
-                      BadRequest{R"({"schema": "polyphony.caption/1"})", "'file'"},
-                      BadRequest{R"({"file": "https://example.com/x.png"})", "local"},
-                      BadRequest{R"({"file": "x.png", "max_tokens": 0})", "max_tokens"},
-                      BadRequest{R"({"prompt": "x"} {"prompt": "y"})", "JSON"}));
+INSTANTIATE_TEST_SUITE_P(Cases, BadRequestJson,
+                         ::testing::Values(BadRequest{"", "JSON"}, BadRequest{"{", "JSON"}, BadRequest{"[]", "object"},
+                                           BadRequest{"{}", "'prompt'"}, BadRequest{R"({"prompt": 5})", "'prompt'"},
+                                           BadRequest{R"({"prompt": "a\u0000b"})", "NUL"},
+                                           BadRequest{R"({"prompt": "x", "promt": "y"})", "did you mean 'prompt'"},
+                                           BadRequest{R"({"prompt": "x", "prompt": "y"})", "twice"},
+                                           BadRequest{R"({"prompt": "x", "steps": 0})", "steps"},
+                                           BadRequest{R"({"prompt": "x", "steps": 1.5})", "'steps'"},
+                                           BadRequest{R"({"prompt": "x", "steps": "9"})", "'steps'"},
+                                           BadRequest{R"({"prompt": "x", "steps": 1e3})", "'steps'"},
+                                           BadRequest{R"({"prompt": "x", "steps": 18446744073709551615})", "'steps'"},
+                                           BadRequest{R"({"prompt": "x", "seed": -1})", "'seed'"},
+                                           BadRequest{R"({"prompt": "x", "guidance": -1})", "guidance"},
+                                           BadRequest{R"({"prompt": "x", "guidance": 1e999})", ""},
+                                           BadRequest{R"({"prompt": "x", "count": 100000})", "count"},
+                                           BadRequest{R"({"schema": "polyphony.generate/2", "prompt": "x"})",
+                                                      "polyphony.generate/1"},
+                                           BadRequest{R"({"schema": "polyphony.caption/1"})", "'file'"},
+                                           BadRequest{R"({"file": "https://example.com/x.png"})", "local"},
+                                           BadRequest{R"({"file": "x.png", "max_tokens": 0})", "max_tokens"},
+                                           BadRequest{R"({"prompt": "x"} {"prompt": "y"})", "JSON"}));
 
 TEST(RequestJson, ASeedAtRandomIsSmallEnoughForEveryFrontEnd) {
   for (int i = 0; i < 100; ++i) EXPECT_LT(random_seed(), uint64_t{1} << 32);

@@ -58,10 +58,11 @@ Run define_eval(CLI::App& app, Terminal& terminal) {
       ->group("Evaluation");
   add_number(app, {"--guidance", "Guidance scale (default: the model's own)", 0, kMaxGuidance}, eval.guidance)
       ->group("Evaluation");
-  app.add_option("--samples", eval.samples, "Also write the pictures and their prompts here")
+  app.add_option("--samples", eval.samples,
+                 "Also write pictures, prompts, failures and why, and shares by attribute here")
       ->type_name("DIR")
       ->group("Evaluation");
-  app.add_option("--experts", eval.experts, "Also write the expert load here: a table and a figure")
+  app.add_option("--experts", eval.experts, "Also write the load of experts by modality, step and place here")
       ->type_name("DIR")
       ->group("Evaluation");
   add_session_options(app, eval.session);

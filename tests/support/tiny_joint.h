@@ -18,14 +18,8 @@ inline void randomise(torch::nn::Module& module, uint64_t seed) {
     p.copy_(at::randn(p.sizes(), generator) * (p.dim() > 1 ? 0.15 : 0.05) + (p.dim() == 1 ? 1.0 : 0.0));
 }
 
-inline JointBundle tiny_bundle() {
-  JointBundle bundle;
-  const scenes::SceneStream stream(0, scenes::Split::train);
-  std::vector<std::string> sentences;
-  for (uint64_t i = 0; i < 200; ++i) sentences.push_back(stream[i].caption);
-  bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
-      text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
-  auto config = Config::from_string(R"(
+// [model] and [moe] of such a model; the groups are to follow.
+inline constexpr const char* kTinySizes = R"(
 [model]
 dim = 32
 depth = 2
@@ -36,7 +30,16 @@ image_hidden = 16
 experts_per_token = 1
 expert_hidden = 8
 shared_hidden = 8
-[[moe.groups]]
+)";
+
+inline JointBundle tiny_bundle() {
+  JointBundle bundle;
+  const scenes::SceneStream stream(0, scenes::Split::train);
+  std::vector<std::string> sentences;
+  for (uint64_t i = 0; i < 200; ++i) sentences.push_back(stream[i].caption);
+  bundle.tokenizer = std::make_shared<text::Tokenizer>(text::Tokenizer::from_bytes(
+      text::train_tokenizer(sentences, {.vocab_size = 120, .kind = text::TokenizerKind::bpe})));
+  auto config = Config::from_string(std::string(kTinySizes) + R"([[moe.groups]]
 name = "seen"
 modalities = ["image"]
 num_experts = 2

@@ -16,6 +16,7 @@
 #include "pipelines/joint/folder.h"
 #include "pipelines/train/optimizer.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/tiny_joint.h"
 
 namespace polyphony::pipelines {
 namespace {
@@ -33,18 +34,7 @@ batch_size = 2
 )";
 
 std::string joint_recipe(const fs::path& autoencoder) {
-  return R"(
-[model]
-dim = 32
-depth = 2
-num_heads = 2
-rope_axis_dims = [4, 6, 6]
-image_hidden = 16
-[moe]
-experts_per_token = 1
-expert_hidden = 8
-shared_hidden = 8
-[[moe.groups]]
+  return std::string(testing::kTinySizes) + R"([[moe.groups]]
 name = "text"
 modalities = ["text"]
 num_experts = 2

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "core/ops/bf16_product/bf16_product.h"
 #include "core/ops/combine_rows/row_moves.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
@@ -61,7 +62,8 @@ void rows_backward(const Rows& rows, const Banks& banks, const RowBlock& block, 
                    Compute<T>* weight_gradient, const ExpertsInput& in, bool want_x) {
   const int64_t F = banks.w2_DF.size(1);
   const auto of_block = [&](const at::Tensor& all) -> at::Tensor { return all.narrow(0, block.first, block.count); };
-  const at::Tensor da = at::mm(of_block(rows.dy_RD), banks.w2_DF);
+  const at::Tensor da = at::empty({block.count, F}, rows.h_R2F.options());
+  product_on_this_thread(da, of_block(rows.dy_RD), banks.w2_DF);
   at::Tensor dh = of_block(rows.dh_R2F);
   const T* da_row = da.const_data_ptr<T>();
   const T* h_row = rows.h_R2F.const_data_ptr<T>() + block.first * 2 * F;
@@ -75,8 +77,11 @@ void rows_backward(const Rows& rows, const Banks& banks, const RowBlock& block, 
   }
   if (!want_x) return;
   at::Tensor dx = of_block(rows.dx_RD);
-  at::mm_out(dx, dh, banks.w13_2FD);
+  product_on_this_thread(dx, dh, banks.w13_2FD);
 }
+
+// Both operands of a task are packed anew: the larger the task, the less of that.
+constexpr int64_t kRowsPerBank = 2048;
 
 // out[first .. first + count) of the product left_RM^T right_RN over the rows of an expert: a task of round two.
 struct BankTask {
@@ -87,8 +92,8 @@ struct BankTask {
 
 void add_bank_tasks(std::vector<BankTask>& tasks, const at::Tensor& out_MN, const at::Tensor& left_RM,
                     const at::Tensor& right_RN) {
-  for (int64_t first = 0; first < out_MN.size(0); first += kRowsPerBlock) {
-    const int64_t count = std::min(kRowsPerBlock, out_MN.size(0) - first);
+  for (int64_t first = 0; first < out_MN.size(0); first += kRowsPerBank) {
+    const int64_t count = std::min(kRowsPerBank, out_MN.size(0) - first);
     tasks.push_back({out_MN.narrow(0, first, count), left_RM.narrow(1, first, count), right_RN});
   }
 }
@@ -144,12 +149,8 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
     if (dw2.defined()) add_bank_tasks(tasks, bank_of(dw2), of_block(rows.dy_RD), of_block(rows.a_RF));
   }
   for_each_task(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
-    BankTask& task = tasks[static_cast<size_t>(i)];
-    if (task.right_RN.size(0) == 0) {
-      task.out_MN.zero_();
-    } else {
-      at::mm_out(task.out_MN, task.left_RM.t(), task.right_RN);
-    }
+    const BankTask& task = tasks[static_cast<size_t>(i)];
+    product_on_this_thread(task.out_MN, task.left_RM.t(), task.right_RN);
   });
 
   if (wanted.x) gradient.x_TD = sum_rows_of_tokens(routed.dx_RD, {}, plan, shared.dx_RD);

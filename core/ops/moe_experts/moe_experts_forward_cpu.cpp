@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "core/ops/bf16_product/bf16_product.h"
 #include "core/ops/combine_rows/row_moves.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
@@ -46,12 +47,12 @@ ExpertsOutput forward(const ExpertsInput& in) {
     const int64_t F = w2.size(1);
     at::Tensor h = (shared ? out.shared_h_T2F : out.h_R2F).narrow(0, block.first, block.count);
     at::Tensor y = (shared ? shared_y_TD : y_RD).narrow(0, block.first, block.count);
-    at::mm_out(h, x_block, w13.t());
+    product_on_this_thread(h, x_block, w13.t());
     const at::Tensor a = at::empty({block.count, F}, options);
     const T* h_row = h.const_data_ptr<T>();
     T* a_row = a.mutable_data_ptr<T>();
     for (int64_t r = 0; r < block.count; ++r) gated_activation_row(h_row + r * 2 * F, a_row + r * F, F, in.activation);
-    at::mm_out(y, a, w2.t());
+    product_on_this_thread(y, a, w2.t());
   });
 
   out.y_TD = sum_rows_of_tokens(y_RD, in.weight_N.index_select(0, plan.row_R), plan, shared_y_TD);

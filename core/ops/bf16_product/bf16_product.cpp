@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blocks of a product: a packed block of the operand that stays, and panels of the one that streams by.
+#include "core/ops/bf16_product/bf16_product.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "core/check.h"
+#include "core/ops/bf16_product/tiles.h"
+
+namespace polyphony::ops {
+namespace {
+
+constexpr int64_t kResidentTiles = 1024;    // 1 MiB: half of a level-2 cache
+constexpr int64_t kDepthBlock = 16;         // tiles: two strips of them are 32 KiB and stay in a level-1 cache
+constexpr int64_t kRowPanel = 2;            // strips of a panel whose vectors are contiguous,
+constexpr int64_t kColumnPanel = 8;         // and of one that takes a piece of each row of memory
+
+const TileKernels& kernels_of(CpuLevel level) {
+  check<ShapeError>(level <= highest_cpu_level(), "[bf16_product] this machine has no level above ",
+                    to_string(highest_cpu_level()), ", got ", to_string(level));
+#if defined(__x86_64__)
+  if (level == CpuLevel::amx) return kAmxTiles;
+  if (level == CpuLevel::avx512_bf16) return kAvx512Tiles;
+  if (level == CpuLevel::avx2) return kAvx2Tiles;
+#endif
+  return kPlainTiles;
+}
+
+// Memory of a thread, kept for its next product; aligned to cache lines, contents undefined.
+template <class T>
+class Scratch {
+ public:
+  T* of(int64_t count) {
+    if (count > size_) {
+      data_.reset(static_cast<T*>(::operator new(sizeof(T) * static_cast<size_t>(count), std::align_val_t(64))));
+      size_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(T* data) const { ::operator delete(data, std::align_val_t(64)); }
+  };
+  std::unique_ptr<T, Free> data_;
+  int64_t size_ = 0;
+};
+
+struct Task {
+  const TileKernels& kernels;
+  Vectors left;
+  Vectors right;
+  bool transposed;  // out is (right, left)
+};
+
+Vectors some(const Vectors& all, int64_t first, int64_t count) {
+  Vectors out = all;
+  out.data += all.depth_contiguous ? first * all.stride : first;
+  out.count = std::min(count, all.count - first);
+  return out;
+}
+
+int64_t even_strips(int64_t count) { return 2 * tiles_of(count, 2 * kTileSide); }
+
+// Packs to an even number of strips: the last may be one of zeros.
+void pack(Pack pack_strips, const Vectors& from, uint16_t* to) {
+  pack_strips(from, to);
+  const int64_t strip = tiles_of(from.depth, kTileDepth) * kTileWords;
+  const int64_t packed = tiles_of(from.count, kTileSide);
+  if (packed % 2 != 0) std::fill_n(to + packed * strip, strip, uint16_t{0});
+}
+
+// sum[left pair][right pair][2][2] of packed strips, one block of the depth after another.
+void multiply_strips(const TileKernels& kernels, const uint16_t* left, int64_t left_pairs, const uint16_t* right,
+                     int64_t right_pairs, int64_t depth, float* sum) {
+  const int64_t strip = depth * kTileWords;
+  for (int64_t k = 0; k < depth; k += kDepthBlock)
+    for (int64_t l = 0; l < left_pairs; ++l)
+      for (int64_t r = 0; r < right_pairs; ++r)
+        kernels.multiply({.left = left + 2 * l * strip + k * kTileWords,
+                          .right = right + 2 * r * strip + k * kTileWords,
+                          .left_step = strip,
+                          .right_step = strip,
+                          .depth = std::min(kDepthBlock, depth - k)},
+                         sum + (l * right_pairs + r) * 4 * kSumWords, k > 0);
+}
+
+void store_tile(const TileKernels& kernels, const float* sum, const TilePlace<float>& place) {
+  kernels.store_f32(sum, place);
+}
+void store_tile(const TileKernels& kernels, const float* sum, const TilePlace<uint16_t>& place) {
+  kernels.store_bf16(sum, place);
+}
+
+// The part of out that left vectors [left_first, ...) and right vectors [right_first, ...) give.
+template <class Out>
+void store_sums(const Task& task, const float* sum, int64_t left_first, int64_t left_count, int64_t right_first,
+                int64_t right_count, Out* out, int64_t stride) {
+  const int64_t right_pairs = even_strips(right_count) / 2;
+  for (int64_t l = 0; l < left_count; l += kTileSide)
+    for (int64_t r = 0; r < right_count; r += kTileSide) {
+      const int64_t i = l / kTileSide, j = r / kTileSide;
+      const float* tile = sum + ((i / 2 * right_pairs + j / 2) * 4 + i % 2 * 2 + j % 2) * kSumWords;
+      const int64_t lefts = std::min(kTileSide, left_count - l), rights = std::min(kTileSide, right_count - r);
+      const int64_t row = task.transposed ? right_first + r : left_first + l;
+      const int64_t column = task.transposed ? left_first + l : right_first + r;
+      store_tile(task.kernels, tile,
+                 TilePlace<Out>{.out = out + row * stride + column,
+                                .stride = stride,
+                                .rows = task.transposed ? rights : lefts,
+                                .columns = task.transposed ? lefts : rights,
+                                .transposed = task.transposed});
+    }
+}
+
+template <class Out>
+void run(const Task& task, Out* out, int64_t stride) {
+  static thread_local Scratch<uint16_t> resident_memory, panel_memory;
+  static thread_local Scratch<float> sum_memory;
+  const bool left_streams = task.left.count >= task.right.count;
+  const Vectors& streamed = left_streams ? task.left : task.right;
+  const Vectors& resident = left_streams ? task.right : task.left;
+  const Pack pack_streamed = left_streams ? task.kernels.pack_left : task.kernels.pack_right;
+  const Pack pack_resident = left_streams ? task.kernels.pack_right : task.kernels.pack_left;
+  const int64_t depth = tiles_of(task.left.depth, kTileDepth);
+  const int64_t panel = kTileSide * (streamed.depth_contiguous ? kRowPanel : kColumnPanel);
+  const int64_t block = kTileSide * std::max<int64_t>(2, kResidentTiles / depth / 2 * 2);
+  const int64_t block_strips = even_strips(std::min(block, resident.count));
+  const int64_t panel_strips = even_strips(std::min(panel, streamed.count));
+  uint16_t* packed_block = resident_memory.of(block_strips * depth * kTileWords);
+  uint16_t* packed_panel = panel_memory.of(panel_strips * depth * kTileWords);
+  float* sum = sum_memory.of(block_strips * panel_strips * kSumWords);
+  for (int64_t b = 0; b < resident.count; b += block) {
+    const Vectors stays = some(resident, b, block);
+    pack(pack_resident, stays, packed_block);
+    for (int64_t p = 0; p < streamed.count; p += panel) {
+      const Vectors passes = some(streamed, p, panel);
+      pack(pack_streamed, passes, packed_panel);
+      const int64_t stay_pairs = even_strips(stays.count) / 2, pass_pairs = even_strips(passes.count) / 2;
+      if (left_streams) {
+        multiply_strips(task.kernels, packed_panel, pass_pairs, packed_block, stay_pairs, depth, sum);
+        store_sums(task, sum, p, passes.count, b, stays.count, out, stride);
+      } else {
+        multiply_strips(task.kernels, packed_block, stay_pairs, packed_panel, pass_pairs, depth, sum);
+        store_sums(task, sum, b, stays.count, p, passes.count, out, stride);
+      }
+    }
+  }
+}
+
+// Rows of a matrix as vectors: of a itself, or of b transposed.
+Vectors rows_of(const at::Tensor& matrix) {
+  const bool contiguous = matrix.stride(1) == 1 || matrix.size(1) == 1;
+  return {.data = reinterpret_cast<const uint16_t*>(matrix.const_data_ptr<at::BFloat16>()),
+          .count = matrix.size(0),
+          .depth = matrix.size(1),
+          .stride = contiguous ? matrix.stride(0) : matrix.stride(1),
+          .depth_contiguous = contiguous};
+}
+
+bool has_contiguous_side(const at::Tensor& matrix) {
+  return matrix.stride(0) == 1 || matrix.stride(1) == 1 || matrix.size(0) <= 1 || matrix.size(1) <= 1;
+}
+
+}  // namespace
+
+void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, CpuLevel level) {
+  constexpr auto where = "[bf16_product] ";
+  check<ShapeError>(a.dim() == 2 && b.dim() == 2 && out.dim() == 2 && a.size(1) == b.size(0) &&
+                        out.size(0) == a.size(0) && out.size(1) == b.size(1),
+                    where, "expected (M, N) = (M, K) (K, N), got ", out.sizes(), " = ", a.sizes(), " ", b.sizes());
+  check<ShapeError>(a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16, where,
+                    "operands must be bf16, got ", a.scalar_type(), " and ", b.scalar_type());
+  check<ShapeError>(has_contiguous_side(a) && has_contiguous_side(b) && (out.stride(1) == 1 || out.size(1) <= 1),
+                    where, "an operand needs a stride of 1, the result contiguous rows");
+  const TileKernels& kernels = kernels_of(level);
+  if (out.numel() == 0) return;
+  if (a.size(1) == 0) {
+    out.zero_();
+    return;
+  }
+  // A left operand is copied where its depth is contiguous, a right one where it is not; the larger decides.
+  Task task{.kernels = kernels, .left = rows_of(a), .right = rows_of(b.t()), .transposed = false};
+  const Vectors& larger = task.left.count > task.right.count ? task.left : task.right;
+  const bool is_left = &larger == &task.left;
+  if (is_left != larger.depth_contiguous) {
+    std::swap(task.left, task.right);
+    task.transposed = true;
+  }
+  kernels.begin();
+  if (out.scalar_type() == at::kFloat) {
+    run(task, out.mutable_data_ptr<float>(), out.stride(0));
+  } else {
+    run(task, reinterpret_cast<uint16_t*>(out.mutable_data_ptr<at::BFloat16>()), out.stride(0));
+  }
+  kernels.end();
+}
+
+void product_on_this_thread(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
+  if (a.scalar_type() == at::kBFloat16) return bf16_product(out, a, b);
+  at::Tensor result = out;
+  a.size(1) == 0 ? result.zero_() : at::mm_out(result, a, b);
+}
+
+}  // namespace polyphony::ops

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the operands of a bf16 product are packed, and the kernels of an instruction level on packed operands.
+//
+// A tile is 1 KiB, what one AMX register holds. A left tile is 16 rows of 32 values along the depth; a right tile is
+// 16 pairs along the depth of 16 columns (pairs of a column lie together); a sum tile is 16 x 16 f32, by rows. A strip
+// is 16 rows of a left operand, or 16 columns of a right one, over the whole depth: its tiles one after another.
+#pragma once
+#include <cstdint>
+
+namespace polyphony::ops {
+
+inline constexpr int64_t kTileSide = 16;
+inline constexpr int64_t kTileDepth = 32;
+inline constexpr int64_t kTileWords = kTileSide * kTileDepth;  // bf16 values of a left or right tile
+inline constexpr int64_t kSumWords = kTileSide * kTileSide;    // f32 values of a sum tile
+
+constexpr int64_t tiles_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// bf16 values on plain memory. Vectors are what the product counts by: rows of a left operand, columns of a right one.
+// Value k of vector i is data[i * stride + k] if the depth is contiguous, else data[k * stride + i].
+struct Vectors {
+  const uint16_t* data;
+  int64_t count;
+  int64_t depth;
+  int64_t stride;
+  bool depth_contiguous;
+};
+
+// Packs all vectors into strips; values beyond count or depth become 0.
+using Pack = void (*)(const Vectors& from, uint16_t* strips);
+
+// Two strips of each side, at the same place along the depth.
+struct StripPairs {
+  const uint16_t* left;
+  const uint16_t* right;
+  int64_t left_step;   // words from a strip to the next
+  int64_t right_step;
+  int64_t depth;       // tiles
+};
+
+// A sum tile's place in the result: rows x columns of it are there. Transposed: the tile's columns are its rows.
+template <class Out>
+struct TilePlace {
+  Out* out;
+  int64_t stride;
+  int64_t rows;
+  int64_t columns;
+  bool transposed;
+};
+
+struct TileKernels {
+  void (*begin)();  // once before the products of a task and
+  void (*end)();    // once after them, on its thread
+  // sum[2][2] = left[2] * right[2], added to what is there if `add`.
+  void (*multiply)(const StripPairs& strips, float* sum, bool add);
+  Pack pack_left;
+  Pack pack_right;
+  void (*store_f32)(const float* sum, const TilePlace<float>& place);
+  void (*store_bf16)(const float* sum, const TilePlace<uint16_t>& place);
+};
+
+extern const TileKernels kPlainTiles;
+#if defined(__x86_64__)
+extern const TileKernels kAvx2Tiles;
+extern const TileKernels kAvx512Tiles;
+extern const TileKernels kAmxTiles;
+#endif
+
+}  // namespace polyphony::ops

@@ -8,7 +8,7 @@ mixture  dense, one pool of experts, modality groups, modality groups with a sha
 recipe   learning rate, batch, loss weights, data order, experts, tokens a picture
 Every run trains on one thread and is judged by `polyphony eval` on held-out scenes of a seed that is used for nothing
 else. Finished runs are kept and not repeated. Writes docs/studies/joint_<study>.json: losses (means over the last
-tenth), shares of right captions, pictures and objects, curves; and a figure of the curves where matplotlib is there.
+tenth; clean is the error of the predicted latents, which the loss weight does not change), shares of right captions, pictures and objects, curves; and a figure of the curves where matplotlib is there.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 BASE = Path("configs/train/scenes_joint.toml")
-LOSSES = {"words": "loss/words", "flow": "loss/flow"}
+LOSSES = {"words": "loss/words", "flow": "loss/flow", "clean": "loss/clean_mse"}
 SHARES = {"caption_exact": ("captions", "exact"), "caption_colour": ("captions", "object_colour"), "caption_shape": ("captions", "object_shape"),
           "picture_right": ("pictures", "objects_right"), "picture_colour": ("pictures", "object_colour"),
           "picture_shape": ("pictures", "object_shape")}
@@ -109,7 +109,7 @@ def draw(result, file):
         return
     matplotlib.rcParams |= {"svg.hashsalt": "joint_study", "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     figure = Figure(figsize=(8.6, 3.6), layout="constrained")
-    for axes, name, label in zip(figure.subplots(1, 2), LOSSES, ("loss of words (nats a token)", "flow loss")):
+    for axes, name, label in zip(figure.subplots(1, 2), ("words", "clean"), ("loss of words (nats a token)", "squared error of the predicted latents")):
         for number, (arm, row) in enumerate(result["arms"].items()):
             curve = row["runs"][0]["curve"]
             share = [step / curve["step"][-1] for step in curve["step"]]

@@ -7,6 +7,7 @@
 
 #include "apps/polyphony/command.h"
 #include "apps/polyphony/options.h"
+#include "core/base/cpu_level.h"
 #include "core/base/signals.h"
 #include "core/base/text.h"
 #include "core/check.h"
@@ -79,6 +80,7 @@ ExitCode run(int argc, char** argv, Terminal& terminal) {
   app.footer("\n'polyphony help SUBCOMMAND' shows flags, defaults and examples. Exit codes: docs/cli.md.");
   const auto run_parsed = define_commands(app, terminal);
   if (!parse(app, argc, argv, terminal)) return ExitCode::ok;
+  cpu_level();  // a wrong POLYPHONY_CPU_LEVEL is told before work begins
   return pipelines::translate_torch_errors(run_parsed);
 }
 

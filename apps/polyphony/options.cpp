@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "core/base/cpu_level.h"
 #include "core/base/text.h"
 #include "core/check.h"
 
@@ -118,6 +119,8 @@ void add_terminal_options(CLI::App& app, Terminal& terminal) {
   app.set_version_flag("--version", &version_text, "Show the version")->group(kOutputGroup);
 }
 
-std::string version_text() { return "polyphony " POLYPHONY_VERSION; }
+std::string version_text() {
+  return "polyphony " POLYPHONY_VERSION ", processor level " + std::string(to_string(cpu_level()));
+}
 
 }  // namespace polyphony::cli

@@ -6,7 +6,7 @@
 namespace polyphony::nn {
 namespace {
 
-void fill_zero(torch::nn::Linear& linear) {
+void fill_zero(Linear& linear) {
   at::NoGradGuard no_grad;
   linear->weight.zero_();
   linear->bias.zero_();
@@ -18,9 +18,7 @@ at::Tensor modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tens
   return at::addcmul(shift, x, 1 + scale);
 }
 
-AdaLnZero::AdaLnZero(int64_t dim) : linear_(register_module("linear", torch::nn::Linear(dim, 6 * dim))) {
-  fill_zero(linear_);
-}
+AdaLnZero::AdaLnZero(int64_t dim) : linear_(register_module("linear", Linear(dim, 6 * dim))) { fill_zero(linear_); }
 
 BlockModulation AdaLnZero::forward(const at::Tensor& condition_RD) {
   const auto part = linear_(at::silu(condition_RD)).chunk(6, -1);
@@ -32,9 +30,7 @@ BlockModulation AdaLnZero::forward(const at::Tensor& condition_RD) {
           .mlp_gate = part[5]};
 }
 
-FinalAdaLn::FinalAdaLn(int64_t dim) : linear_(register_module("linear", torch::nn::Linear(dim, 2 * dim))) {
-  fill_zero(linear_);
-}
+FinalAdaLn::FinalAdaLn(int64_t dim) : linear_(register_module("linear", Linear(dim, 2 * dim))) { fill_zero(linear_); }
 
 FinalModulation FinalAdaLn::forward(const at::Tensor& condition_RD) {
   const auto part = linear_(at::silu(condition_RD)).chunk(2, -1);

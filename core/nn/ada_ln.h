@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // adaLN-Zero: a condition shifts, scales and gates the normalised activations of a block.
 #pragma once
-#include <torch/nn/modules/linear.h>
+#include "core/nn/linear.h"
 
 namespace polyphony::nn {
 
@@ -26,7 +26,7 @@ class AdaLnZero : public torch::nn::Module {
   BlockModulation forward(const at::Tensor& condition_RD);
 
  private:
-  torch::nn::Linear linear_;
+  Linear linear_;
 };
 
 struct FinalModulation {
@@ -41,7 +41,7 @@ class FinalAdaLn : public torch::nn::Module {
   FinalModulation forward(const at::Tensor& condition_RD);
 
  private:
-  torch::nn::Linear linear_;
+  Linear linear_;
 };
 
 }  // namespace polyphony::nn

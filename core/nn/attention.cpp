@@ -61,9 +61,7 @@ Attention::Attention(const AttentionOptions& options) : options_(options) {
   check<ConfigError>(o.num_kv_heads > 0 && o.num_heads % o.num_kv_heads == 0,
                      "[attention] num_kv_heads must divide num_heads ", o.num_heads, ", got ", o.num_kv_heads);
   check<ConfigError>(!o.rotary || o.head_dim % 2 == 0, "[attention] head_dim must be even, got ", o.head_dim);
-  const auto linear = [&](int64_t in, int64_t out) {
-    return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(o.bias));
-  };
+  const auto linear = [&](int64_t in, int64_t out) { return Linear(torch::nn::LinearOptions(in, out).bias(o.bias)); };
   qkv_ = register_module("qkv", linear(o.dim, (o.num_heads + 2 * o.num_kv_heads) * o.head_dim));
   out_ = register_module("out", linear(o.num_heads * o.head_dim, o.dim));
   if (!o.qk_norm) return;

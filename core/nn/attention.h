@@ -2,13 +2,13 @@
 // Self-attention over packed samples, with grouped key and value heads and a cache for decoding token by token.
 // Shapes: T packed tokens, D width, H query heads, G key and value heads, C head width, B samples.
 #pragma once
-#include <torch/nn/modules/linear.h>
 
 #include <memory>
 
 #include "core/nn/attention_layout.h"
 #include "core/nn/kv_cache.h"
 #include "core/nn/layer_norm.h"
+#include "core/nn/linear.h"
 #include "core/nn/rms_norm.h"
 #include "core/nn/rope.h"
 
@@ -55,8 +55,8 @@ class Attention : public torch::nn::Module {
   Heads project(const at::Tensor& x_TD, const RopeTable& rope);
 
   AttentionOptions options_;
-  torch::nn::Linear qkv_{nullptr};
-  torch::nn::Linear out_{nullptr};
+  Linear qkv_{nullptr};
+  Linear out_{nullptr};
   std::shared_ptr<RmsNorm> q_norm_, k_norm_;                // of kind rms
   std::shared_ptr<LayerNorm> q_layer_norm_, k_layer_norm_;  // of kind layer, under the same names
 };

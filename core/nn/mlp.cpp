@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/ops/linear/linear.h"
 
 namespace polyphony::nn {
 namespace {
@@ -25,8 +26,8 @@ Mlp::Mlp(const MlpOptions& options) : activation_(options.activation) {
 }
 
 at::Tensor Mlp::forward(const at::Tensor& x) const {
-  const at::Tensor h_R2F = at::linear(x, w13_2FD_).reshape({-1, w13_2FD_.size(0)});
-  return at::linear(ops::gated_activation(h_R2F, activation_), w2_DF_).view(x.sizes());
+  const at::Tensor h_R2F = ops::linear(x, w13_2FD_).reshape({-1, w13_2FD_.size(0)});
+  return ops::linear(ops::gated_activation(h_R2F, activation_), w2_DF_).view(x.sizes());
 }
 
 }  // namespace polyphony::nn

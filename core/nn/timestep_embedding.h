@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sinusoids of a diffusion time, and the small network that turns them into a condition.
 #pragma once
-#include <torch/nn/modules/linear.h>
+#include "core/nn/linear.h"
 
 namespace polyphony::nn {
 
@@ -26,8 +26,8 @@ class TimestepEmbedder : public torch::nn::Module {
 
  private:
   TimestepOptions options_;
-  torch::nn::Linear linear_1_;
-  torch::nn::Linear linear_2_;
+  Linear linear_1_;
+  Linear linear_2_;
 };
 
 }  // namespace polyphony::nn

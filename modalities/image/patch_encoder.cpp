@@ -43,8 +43,8 @@ PatchEncoder::PatchEncoder(const PatchEncoderConfig& config) : config_(config) {
   check<ConfigError>(config.dim >= 1 && config.hidden >= 1, "[patch_encoder] dim and hidden must be at least 1, got ",
                      config.dim, " and ", config.hidden);
   const int64_t patch_values = kChannels * config.patch_size * config.patch_size;
-  patch_to_hidden_ = register_module("patch_to_hidden", torch::nn::Linear(patch_values, config.hidden));
-  hidden_to_token_ = register_module("hidden_to_token", torch::nn::Linear(config.hidden, config.dim));
+  patch_to_hidden_ = register_module("patch_to_hidden", nn::Linear(patch_values, config.hidden));
+  hidden_to_token_ = register_module("hidden_to_token", nn::Linear(config.hidden, config.dim));
 }
 
 int64_t PatchEncoder::tokens_per_image() const {

@@ -2,8 +2,8 @@
 // Pixels -> patches -> tokens of the image modality.
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 
+#include "core/nn/linear.h"
 #include "core/token_sequence.h"
 
 namespace polyphony::image {
@@ -38,8 +38,8 @@ class PatchEncoder : public torch::nn::Module {
 
  private:
   PatchEncoderConfig config_;
-  torch::nn::Linear patch_to_hidden_{nullptr};
-  torch::nn::Linear hidden_to_token_{nullptr};
+  nn::Linear patch_to_hidden_{nullptr};
+  nn::Linear hidden_to_token_{nullptr};
 };
 
 }  // namespace polyphony::image

@@ -7,6 +7,7 @@
 
 #include <functional>
 
+#include "core/base/cpu_level.h"
 #include "core/device.h"
 #include "pipelines/doctor/system_checks.h"
 #include "pipelines/requests/object_reader.h"
@@ -24,7 +25,8 @@ Finding check_torch(const DeviceReport& report) {
 }
 
 Finding check_cpu(const DeviceReport& report) {
-  const std::string level = report.cpu_capability + (at::cpu::init_amx() ? ", AMX" : "");
+  const std::string level = "LibTorch: " + report.cpu_capability + (at::cpu::init_amx() ? ", AMX" : "") +
+                            "; bf16 products: " + std::string(to_string(cpu_level()));
   if (report.cpu_capability != "DEFAULT") return {Verdict::ok, "cpu", level, ""};
   return {Verdict::warn, "cpu", "no AVX2: slow", "use a processor with AVX2 or a GPU"};
 }

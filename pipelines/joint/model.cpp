@@ -28,14 +28,14 @@ JointModel::JointModel(const JointConfig& config) : config_(config) {
       "image_encoder",
       std::make_shared<image::PatchEncoder>(image::PatchEncoderConfig{
           .image_size = config.image_size, .patch_size = config.image_patch, .dim = D, .hidden = config.image_hidden}));
-  latent_in_ = register_module("latent_in", torch::nn::Linear(latent_dim, D));
+  latent_in_ = register_module("latent_in", nn::Linear(latent_dim, D));
   timestep_ =
       register_module("timestep", std::make_shared<nn::TimestepEmbedder>(D, nn::TimestepOptions{.scale = 1000}));
   backbone_ = register_module("backbone", std::make_shared<moe::Backbone>(config.backbone));
   text_norm_ = register_module("text_norm", std::make_shared<nn::RmsNorm>(norm));
   latent_norm_ = register_module("latent_norm", std::make_shared<nn::RmsNorm>(norm));
   latent_ada_ln_ = register_module("latent_ada_ln", std::make_shared<nn::FinalAdaLn>(D));
-  latent_out_ = register_module("latent_out", torch::nn::Linear(D, latent_dim));
+  latent_out_ = register_module("latent_out", nn::Linear(D, latent_dim));
   torch::nn::init::zeros_(latent_out_->weight);
   torch::nn::init::zeros_(latent_out_->bias);
 }
@@ -104,7 +104,7 @@ JointOutput JointModel::forward(const JointInput& input, const moe::BackboneOpti
   if (captions) {
     const auto& rows = input.texts.caption_complete ? layout.predict_rows : layout.last_rows;
     const auto h_PD = text_norm_->forward(trunk.hidden_TD.index_select(0, rows));
-    out.logits_PV = at::linear(h_PD, text_embedding_->weight).to(at::kFloat);  // tied with the embedding
+    out.logits_PV = ops::linear(h_PD, text_embedding_->weight).to(at::kFloat);  // tied with the embedding
     if (input.texts.caption_complete) out.targets_P = layout.predict_targets;
   }
   out.routings = std::move(trunk.routings);

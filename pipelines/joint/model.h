@@ -4,13 +4,13 @@
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/base/config.h"
+#include "core/nn/linear.h"
 #include "core/nn/timestep_embedding.h"
 #include "modalities/image/patch_encoder.h"
 #include "moe/backbone/backbone.h"
@@ -65,7 +65,7 @@ class JointModel : public torch::nn::Module {
   JointConfig config_;
   torch::nn::Embedding text_embedding_{nullptr};
   std::shared_ptr<image::PatchEncoder> image_encoder_;
-  torch::nn::Linear latent_in_{nullptr}, latent_out_{nullptr};
+  nn::Linear latent_in_{nullptr}, latent_out_{nullptr};
   std::shared_ptr<nn::TimestepEmbedder> timestep_;
   std::shared_ptr<moe::Backbone> backbone_;
   std::shared_ptr<nn::RmsNorm> text_norm_, latent_norm_;

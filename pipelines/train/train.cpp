@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "core/base/cpu_level.h"
 #include "core/check.h"
 #include "core/rng.h"
 #include "pipelines/train/trainer.h"
@@ -92,6 +93,7 @@ TrainResult run_training(const TrainOptions& options, const OnTrainEvent& on_eve
   for (const auto& p : objective->module().parameters()) parameters += p.numel();
   notes.parameters_total = parameters;
   if (const auto note = objective->note(); !note.empty()) notes.notes.push_back(note);
+  if (recipe.bf16) notes.notes.push_back(join("products in bf16, processor level ", to_string(cpu_level())));
   if (options.dry_run) {
     notes.notes.push_back(join("the recipe is valid; ", parameters, " parameters, ",
                                recipe.max_steps * objective->samples_per_step(), " samples in ", recipe.max_steps,

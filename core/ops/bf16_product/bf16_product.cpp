@@ -14,10 +14,10 @@
 namespace polyphony::ops {
 namespace {
 
-constexpr int64_t kResidentTiles = 1024;    // 1 MiB: half of a level-2 cache
-constexpr int64_t kDepthBlock = 16;         // tiles: two strips of them are 32 KiB and stay in a level-1 cache
-constexpr int64_t kRowPanel = 2;            // strips of a panel whose vectors are contiguous,
-constexpr int64_t kColumnPanel = 8;         // and of one that takes a piece of each row of memory
+constexpr int64_t kResidentTiles = 1024;  // 1 MiB: half of a level-2 cache
+constexpr int64_t kDepthBlock = 16;       // tiles: two strips of them are 32 KiB and stay in a level-1 cache
+constexpr int64_t kRowPanel = 2;          // strips of a panel whose vectors are contiguous,
+constexpr int64_t kColumnPanel = 8;       // and of one that takes a piece of each row of memory
 
 const TileKernels& kernels_of(CpuLevel level) {
   check<ShapeError>(level <= highest_cpu_level(), "[bf16_product] this machine has no level above ",
@@ -59,7 +59,8 @@ struct Task {
 
 Vectors some(const Vectors& all, int64_t first, int64_t count) {
   Vectors out = all;
-  out.data += all.depth_contiguous ? first * all.stride : first;
+  const int64_t skipped = (all.depth_contiguous ? first * all.stride : first) * (all.f32 ? 4 : 2);
+  out.data = static_cast<const char*>(all.data) + skipped;
   out.count = std::min(count, all.count - first);
   return out;
 }
@@ -89,10 +90,8 @@ void multiply_strips(const TileKernels& kernels, const uint16_t* left, int64_t l
                          sum + (l * right_pairs + r) * 4 * kSumWords, k > 0);
 }
 
-void store_tile(const TileKernels& kernels, const float* sum, const TilePlace<float>& place) {
-  kernels.store_f32(sum, place);
-}
-void store_tile(const TileKernels& kernels, const float* sum, const TilePlace<uint16_t>& place) {
+void store(const TileKernels& kernels, const float* sum, const Place<float>& place) { kernels.store_f32(sum, place); }
+void store(const TileKernels& kernels, const float* sum, const Place<uint16_t>& place) {
   kernels.store_bf16(sum, place);
 }
 
@@ -100,20 +99,18 @@ void store_tile(const TileKernels& kernels, const float* sum, const TilePlace<ui
 template <class Out>
 void store_sums(const Task& task, const float* sum, int64_t left_first, int64_t left_count, int64_t right_first,
                 int64_t right_count, Out* out, int64_t stride) {
-  const int64_t right_pairs = even_strips(right_count) / 2;
-  for (int64_t l = 0; l < left_count; l += kTileSide)
-    for (int64_t r = 0; r < right_count; r += kTileSide) {
-      const int64_t i = l / kTileSide, j = r / kTileSide;
-      const float* tile = sum + ((i / 2 * right_pairs + j / 2) * 4 + i % 2 * 2 + j % 2) * kSumWords;
-      const int64_t lefts = std::min(kTileSide, left_count - l), rights = std::min(kTileSide, right_count - r);
+  constexpr int64_t kPair = 2 * kTileSide;
+  for (int64_t l = 0; l < left_count; l += kPair)
+    for (int64_t r = 0; r < right_count; r += kPair, sum += 4 * kSumWords) {
+      const int64_t lefts = std::min(kPair, left_count - l), rights = std::min(kPair, right_count - r);
       const int64_t row = task.transposed ? right_first + r : left_first + l;
       const int64_t column = task.transposed ? left_first + l : right_first + r;
-      store_tile(task.kernels, tile,
-                 TilePlace<Out>{.out = out + row * stride + column,
-                                .stride = stride,
-                                .rows = task.transposed ? rights : lefts,
-                                .columns = task.transposed ? lefts : rights,
-                                .transposed = task.transposed});
+      store(task.kernels, sum,
+            Place<Out>{.out = out + row * stride + column,
+                       .stride = stride,
+                       .rows = task.transposed ? rights : lefts,
+                       .columns = task.transposed ? lefts : rights,
+                       .transposed = task.transposed});
     }
 }
 
@@ -155,7 +152,8 @@ void run(const Task& task, Out* out, int64_t stride) {
 // Rows of a matrix as vectors: of a itself, or of b transposed.
 Vectors rows_of(const at::Tensor& matrix) {
   const bool contiguous = matrix.stride(1) == 1 || matrix.size(1) == 1;
-  return {.data = reinterpret_cast<const uint16_t*>(matrix.const_data_ptr<at::BFloat16>()),
+  return {.data = matrix.const_data_ptr(),
+          .f32 = matrix.scalar_type() == at::kFloat,
           .count = matrix.size(0),
           .depth = matrix.size(1),
           .stride = contiguous ? matrix.stride(0) : matrix.stride(1),
@@ -173,10 +171,10 @@ void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
   check<ShapeError>(a.dim() == 2 && b.dim() == 2 && out.dim() == 2 && a.size(1) == b.size(0) &&
                         out.size(0) == a.size(0) && out.size(1) == b.size(1),
                     where, "expected (M, N) = (M, K) (K, N), got ", out.sizes(), " = ", a.sizes(), " ", b.sizes());
-  check<ShapeError>(a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16, where,
-                    "operands must be bf16, got ", a.scalar_type(), " and ", b.scalar_type());
-  check<ShapeError>(has_contiguous_side(a) && has_contiguous_side(b) && (out.stride(1) == 1 || out.size(1) <= 1),
-                    where, "an operand needs a stride of 1, the result contiguous rows");
+  for (const auto dtype : {out.scalar_type(), a.scalar_type(), b.scalar_type()})
+    check<ShapeError>(dtype == at::kBFloat16 || dtype == at::kFloat, where, "expected bf16 or f32, got ", dtype);
+  check<ShapeError>(has_contiguous_side(a) && has_contiguous_side(b) && (out.stride(1) == 1 || out.size(1) <= 1), where,
+                    "an operand needs a stride of 1, the result contiguous rows");
   const TileKernels& kernels = kernels_of(level);
   if (out.numel() == 0) return;
   if (a.size(1) == 0) {
@@ -200,8 +198,8 @@ void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
   kernels.end();
 }
 
-void product_on_this_thread(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  if (a.scalar_type() == at::kBFloat16) return bf16_product(out, a, b);
+void product_on_this_thread(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool in_bf16) {
+  if (in_bf16 || a.scalar_type() == at::kBFloat16) return bf16_product(out, a, b);
   at::Tensor result = out;
   a.size(1) == 0 ? result.zero_() : at::mm_out(result, a, b);
 }

@@ -1,15 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packing and storing in plain C++, for the levels without wide vectors. Each file that includes it compiles it for its
-// own instructions: all is of internal linkage, and no header's templates are used, whose copies the linker would merge.
+// own instructions: all is of internal linkage, and no header's templates are used, whose copies the linker would
+// merge.
 #pragma once
 #include "core/ops/bf16_product/tiles.h"
 
 namespace polyphony::ops {
 namespace {
 
+inline float widened(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
+
+inline void store_value(float* out, float x) { *out = x; }
+inline void store_value(uint16_t* out, float x) {  // to nearest, ties to even
+  const auto bits = __builtin_bit_cast(uint32_t, x);
+  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+  *out = static_cast<uint16_t>(is_nan ? 0x7FC0u : (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
 inline uint16_t value_of(const Vectors& v, int64_t i, int64_t k) {
   if (i >= v.count || k >= v.depth) return 0;
-  return v.depth_contiguous ? v.data[i * v.stride + k] : v.data[k * v.stride + i];
+  const int64_t number = v.depth_contiguous ? i * v.stride + k : k * v.stride + i;
+  if (!v.f32) return static_cast<const uint16_t*>(v.data)[number];
+  uint16_t bits = 0;
+  store_value(&bits, static_cast<const float*>(v.data)[number]);
+  return bits;
 }
 
 template <bool kLeft>
@@ -21,24 +35,19 @@ void pack_plain(const Vectors& from, uint16_t* strips) {
           strips[kLeft ? i * kTileDepth + k : (k / 2 * kTileSide + i) * 2 + k % 2] = value_of(from, first + i, k0 + k);
 }
 
-inline float widened(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
-
-inline void store_value(float* out, float x) { *out = x; }
-inline void store_value(uint16_t* out, float x) {  // to nearest, ties to even
-  const auto bits = __builtin_bit_cast(uint32_t, x);
-  const bool is_nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
-  *out = static_cast<uint16_t>(is_nan ? 0x7FC0u : (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
 inline void clear_sums(float* sum) {
   for (int64_t i = 0; i < 4 * kSumWords; ++i) sum[i] = 0;
 }
 
 template <class Out>
-void store_plain(const float* sum, const TilePlace<Out>& place) {
+void store_plain(const float* sum, const Place<Out>& place) {
   for (int64_t r = 0; r < place.rows; ++r)
-    for (int64_t c = 0; c < place.columns; ++c)
-      store_value(place.out + r * place.stride + c, sum[place.transposed ? c * kTileSide + r : r * kTileSide + c]);
+    for (int64_t c = 0; c < place.columns; ++c) {
+      const int64_t left = place.transposed ? c : r, right = place.transposed ? r : c;
+      const int64_t tile = left / kTileSide * 2 + right / kTileSide;
+      store_value(place.out + r * place.stride + c,
+                  sum[tile * kSumWords + left % kTileSide * kTileSide + right % kTileSide]);
+    }
 }
 
 inline void nothing() {}

@@ -9,9 +9,6 @@
 namespace polyphony::ops {
 namespace {
 
-inline __mmask16 first_lanes(int64_t count) {
-  return static_cast<__mmask16>(count >= kTileSide ? 0xFFFF : (1u << count) - 1);
-}
 inline __mmask32 first_words(int64_t count) {
   return static_cast<__mmask32>(count >= kTileDepth ? 0xFFFFFFFF : (1u << count) - 1);
 }
@@ -47,8 +44,17 @@ inline void transpose(__m512i row[16]) {
   }
 }
 
+// 32 values as bf16; those that the mask leaves out are 0.
+inline __m512i load_values(const uint16_t* from, __mmask32 there) { return _mm512_maskz_loadu_epi16(there, from); }
+inline __m512i load_values(const float* from, __mmask32 there) {
+  const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there), from);
+  const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(there >> kTileSide), from + kTileSide);
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
 // Vectors contiguous along the depth, row after row as memory has them: their left tiles.
-inline void copy_vectors(const Vectors& from, int64_t first, uint16_t* strip) {
+template <class Value>
+void copy_vectors(const Vectors& from, int64_t first, uint16_t* strip) {
   const int64_t rows = from.count - first;
   const int64_t whole = from.depth / kTileDepth, tiles = tiles_of(from.depth, kTileDepth);
   for (int64_t i = 0; i < kTileSide; ++i) {
@@ -57,12 +63,12 @@ inline void copy_vectors(const Vectors& from, int64_t first, uint16_t* strip) {
       for (int64_t t = 0; t < tiles; ++t) _mm512_storeu_si512(to + t * kTileWords, _mm512_setzero_si512());
       continue;
     }
-    const uint16_t* row = from.data + (first + i) * from.stride;
+    const Value* row = static_cast<const Value*>(from.data) + (first + i) * from.stride;
     for (int64_t t = 0; t < whole; ++t)
-      _mm512_storeu_si512(to + t * kTileWords, _mm512_loadu_si512(row + t * kTileDepth));
+      _mm512_storeu_si512(to + t * kTileWords, load_values(row + t * kTileDepth, 0xFFFFFFFF));
     if (whole < tiles)
-      _mm512_storeu_si512(to + whole * kTileWords, _mm512_maskz_loadu_epi16(first_words(from.depth - whole * kTileDepth),
-                                                                            row + whole * kTileDepth));
+      _mm512_storeu_si512(to + whole * kTileWords,
+                          load_values(row + whole * kTileDepth, first_words(from.depth - whole * kTileDepth)));
   }
 }
 
@@ -87,7 +93,8 @@ inline void transpose_tiles(uint16_t* strip, int64_t tiles) {
 
 // Vectors side by side, a row of memory for each place of the depth: their right tiles. Two strips at once, so that
 // each cache line is read once.
-inline void interleave_vectors(const Vectors& from, uint16_t* strips) {
+template <class Value>
+void interleave_vectors(const Vectors& from, uint16_t* strips) {
   const int64_t tiles = tiles_of(from.depth, kTileDepth);
   const int64_t strip = tiles * kTileWords;
   alignas(64) uint16_t order[kTileDepth];  // word i of the first row, word i of the second, and so on
@@ -103,40 +110,59 @@ inline void interleave_vectors(const Vectors& from, uint16_t* strips) {
       const bool two = from.count - first > kTileSide;
       uint16_t* to = strips + first / kTileSide * strip + t * kTileWords;
       for (int64_t k = t * kTileDepth; k < (t + 1) * kTileDepth; k += 2, to += kTileDepth) {
-        const uint16_t* row = from.data + k * from.stride + first;
-        const __m512i even = _mm512_maskz_loadu_epi16(k < from.depth ? columns : 0, row);
-        const __m512i odd = _mm512_maskz_loadu_epi16(k + 1 < from.depth ? columns : 0, row + from.stride);
+        const Value* row = static_cast<const Value*>(from.data) + k * from.stride + first;
+        const __m512i even = load_values(row, k < from.depth ? columns : 0);
+        const __m512i odd = load_values(row + from.stride, k + 1 < from.depth ? columns : 0);
         _mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, first_half, odd));
         if (two) _mm512_storeu_si512(to + strip, _mm512_permutex2var_epi16(even, second_half, odd));
       }
     }
 }
 
-template <bool kLeft>
-void pack_avx512(const Vectors& from, uint16_t* strips) {
+template <bool kLeft, class Value>
+void pack_values(const Vectors& from, uint16_t* strips) {
   const int64_t tiles = tiles_of(from.depth, kTileDepth);
-  if (!from.depth_contiguous) interleave_vectors(from, strips);
+  if (!from.depth_contiguous) interleave_vectors<Value>(from, strips);
   for (int64_t first = 0; first < from.count; first += kTileSide, strips += tiles * kTileWords) {
-    if (from.depth_contiguous) copy_vectors(from, first, strips);
+    if (from.depth_contiguous) copy_vectors<Value>(from, first, strips);
     if (kLeft != from.depth_contiguous) transpose_tiles(strips, tiles);
   }
 }
 
-inline void store_row(float* out, __m512 row, __mmask16 columns) { _mm512_mask_storeu_ps(out, columns, row); }
-inline void store_row(uint16_t* out, __m512 row, __mmask16 columns) {
-  _mm256_mask_storeu_epi16(out, columns, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(row)));
+template <bool kLeft>
+void pack_avx512(const Vectors& from, uint16_t* strips) {
+  from.f32 ? pack_values<kLeft, float>(from, strips) : pack_values<kLeft, uint16_t>(from, strips);
 }
 
+inline void store_row(float* out, __m512 low, __m512 high, __mmask32 columns) {
+  _mm512_mask_storeu_ps(out, static_cast<__mmask16>(columns), low);
+  _mm512_mask_storeu_ps(out + kTileSide, static_cast<__mmask16>(columns >> kTileSide), high);
+}
+inline void store_row(uint16_t* out, __m512 low, __m512 high, __mmask32 columns) {
+  _mm512_mask_storeu_epi16(out, columns, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+}
+
+// Two tiles side by side at a time: rows of whole cache lines.
 template <class Out>
-void store_avx512(const float* sum, const TilePlace<Out>& place) {
-  __m512i row[16];
+void store_avx512(const float* sum, const Place<Out>& place) {
+  const __mmask32 columns = first_words(place.columns);
+  for (int64_t first = 0; first < place.rows; first += kTileSide) {
+    const int64_t half = first / kTileSide;
+    const float* low = sum + (place.transposed ? half : 2 * half) * kSumWords;
+    const float* high = low + (place.transposed ? 2 : 1) * kSumWords;
+    __m512i left[16], right[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) row[i] = _mm512_loadu_si512(sum + i * kTileSide);
-  if (place.transposed) transpose(row);
-  const __mmask16 columns = first_lanes(place.columns);
+    for (int i = 0; i < 16; ++i) left[i] = _mm512_loadu_si512(low + i * kTileSide);
+    if (place.transposed) transpose(left);
 #pragma GCC unroll 16
-  for (int r = 0; r < 16; ++r)
-    if (r < place.rows) store_row(place.out + r * place.stride, _mm512_castsi512_ps(row[r]), columns);
+    for (int i = 0; i < 16; ++i) right[i] = _mm512_loadu_si512(high + i * kTileSide);
+    if (place.transposed) transpose(right);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i)
+      if (first + i < place.rows)
+        store_row(place.out + (first + i) * place.stride, _mm512_castsi512_ps(left[i]), _mm512_castsi512_ps(right[i]),
+                  columns);
+  }
 }
 
 }  // namespace

@@ -16,31 +16,33 @@ inline constexpr int64_t kSumWords = kTileSide * kTileSide;    // f32 values of 
 
 constexpr int64_t tiles_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// bf16 values on plain memory. Vectors are what the product counts by: rows of a left operand, columns of a right one.
-// Value k of vector i is data[i * stride + k] if the depth is contiguous, else data[k * stride + i].
+// Values on plain memory: bf16, or f32 that packing rounds. Vectors are what the product counts by: rows of a left
+// operand, columns of a right one. Value k of vector i is number i * stride + k if the depth is contiguous, else number
+// k * stride + i.
 struct Vectors {
-  const uint16_t* data;
+  const void* data;
+  bool f32;
   int64_t count;
   int64_t depth;
   int64_t stride;
   bool depth_contiguous;
 };
 
-// Packs all vectors into strips; values beyond count or depth become 0.
+// Packs all vectors into strips of bf16; values beyond count or depth become 0.
 using Pack = void (*)(const Vectors& from, uint16_t* strips);
 
-// Two strips of each side, at the same place along the depth.
+// Two strips of each side, from the same place along the depth on.
 struct StripPairs {
   const uint16_t* left;
   const uint16_t* right;
-  int64_t left_step;   // words from a strip to the next
+  int64_t left_step;  // words from a strip to the next
   int64_t right_step;
-  int64_t depth;       // tiles
+  int64_t depth;  // tiles
 };
 
-// A sum tile's place in the result: rows x columns of it are there. Transposed: the tile's columns are its rows.
+// Where the sums of two by two tiles go: rows x columns of them, at most 32 x 32. Transposed: left vectors are columns.
 template <class Out>
-struct TilePlace {
+struct Place {
   Out* out;
   int64_t stride;
   int64_t rows;
@@ -55,8 +57,8 @@ struct TileKernels {
   void (*multiply)(const StripPairs& strips, float* sum, bool add);
   Pack pack_left;
   Pack pack_right;
-  void (*store_f32)(const float* sum, const TilePlace<float>& place);
-  void (*store_bf16)(const float* sum, const TilePlace<uint16_t>& place);
+  void (*store_f32)(const float* sum, const Place<float>& place);
+  void (*store_bf16)(const float* sum, const Place<uint16_t>& place);
 };
 
 extern const TileKernels kPlainTiles;

@@ -38,13 +38,13 @@ void nothing() {}
 void multiply(const StripPairs& s, float* sum, bool add) {
   for (int64_t strip = 0; strip < 2; ++strip)
     for (int64_t row = 0; row < kTileSide; row += 8)
-      multiply_rows(s, s.left + strip * s.left_step + row * kTileDepth,
-                    sum + strip * 2 * kSumWords + row * kTileSide, add);
+      multiply_rows(s, s.left + strip * s.left_step + row * kTileDepth, sum + strip * 2 * kSumWords + row * kTileSide,
+                    add);
 }
 
 }  // namespace
 
-const TileKernels kAvx512Tiles = {nothing,            nothing,             multiply,              pack_avx512<true>,
-                                  pack_avx512<false>, store_avx512<float>, store_avx512<uint16_t>};
+const TileKernels kAvx512Tiles = {
+    nothing, nothing, multiply, pack_avx512<true>, pack_avx512<false>, store_avx512<float>, store_avx512<uint16_t>};
 
 }  // namespace polyphony::ops

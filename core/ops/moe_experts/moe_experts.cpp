@@ -9,6 +9,7 @@
 #include "core/ops/combine_rows/combine_rows.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
 #include "core/ops/grouped_mlp/grouped_mlp.h"
+#include "core/ops/linear/linear.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
 #include "core/ops/permute_rows/permute_rows.h"
 
@@ -52,45 +53,34 @@ void check_input(const ExpertsInput& in) {
   check_bank(in.x_TD, in.shared->w2_DF, {D, shared_F}, "shared w2 (D, F)");
 }
 
-// Casts outside of the function, so that gradients flow back to the originals.
-ExpertsInput autocast_input(ExpertsInput in) {
+// The path of GPUs: the same in single operations. Autocast casts what goes in, so that gradients reach the originals.
+at::Tensor composed(ExpertsInput in) {
   const auto device = in.x_TD.device().type();
-  if (!at::autocast::is_autocast_enabled(device)) return in;
-  const auto dtype = at::autocast::get_autocast_dtype(device);
-  const auto cast = [&](at::Tensor& t) { t = t.defined() && t.scalar_type() == at::kFloat ? t.to(dtype) : t; };
-  cast(in.x_TD);
-  cast(in.w13_E2FD);
-  cast(in.w2_EDF);
-  if (in.shared) {
-    cast(in.shared->w13_2FD);
-    cast(in.shared->w2_DF);
+  if (at::autocast::is_autocast_enabled(device)) {
+    const auto dtype = at::autocast::get_autocast_dtype(device);
+    for (at::Tensor* t : {&in.x_TD, &in.w13_E2FD, &in.w2_EDF}) *t = t->to(dtype);
   }
-  in.weight_N = in.weight_N.scalar_type() == at::kDouble ? in.weight_N : in.weight_N.to(at::kFloat);
-  return in;
-}
-
-// The path of GPUs: the same in single operations.
-at::Tensor composed(const ExpertsInput& in) {
   const at::Tensor y_RD = grouped_mlp(permute_rows(in.x_TD, in.plan), in.plan, in.w13_E2FD, in.w2_EDF, in.activation);
   const at::Tensor y_TD = combine_rows(y_RD, in.weight_N, in.plan);
   if (!in.shared) return y_TD;
-  const at::Tensor h_T2F = at::linear(in.x_TD, in.shared->w13_2FD);
-  return y_TD + at::linear(gated_activation(h_T2F, in.activation), in.shared->w2_DF);
+  const at::Tensor h_T2F = ops::linear(in.x_TD, in.shared->w13_2FD);
+  return y_TD + ops::linear(gated_activation(h_T2F, in.activation), in.shared->w2_DF);
 }
 
 struct MoeExperts : torch::autograd::Function<MoeExperts> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_N,
                             const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF,
                             const std::optional<at::Tensor>& shared_w13, const std::optional<at::Tensor>& shared_w2,
-                            const DispatchPlan& plan, Activation activation) {
+                            const DispatchPlan& plan, Activation activation, bool round_products) {
     const at::Tensor shared_w13_2FD = shared_w13.value_or(at::Tensor());
     const at::Tensor shared_w2_DF = shared_w2.value_or(at::Tensor());
     const ExpertsInput in =
-        input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation);
+        input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation, round_products);
     ExpertsOutput out = moe_experts_forward_cpu(in);
     save_with_plan(ctx, {x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF, out.h_R2F, out.shared_h_T2F},
                    plan);
     ctx->saved_data["gelu"] = activation == Activation::gelu;
+    ctx->saved_data["round_products"] = round_products;
     ctx->saved_data["want_x"] = x_TD.requires_grad();
     ctx->saved_data["want_w13"] = w13_E2FD.requires_grad();
     ctx->saved_data["want_w2"] = w2_EDF.requires_grad();
@@ -103,17 +93,19 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
     refuse_double_backward("moe_experts");
     const auto [saved, plan] = load_with_plan(ctx);
     const ExpertsInput in =
-        input_of(saved, plan, ctx->saved_data["gelu"].toBool() ? Activation::gelu : Activation::silu);
+        input_of(saved, plan, ctx->saved_data["gelu"].toBool() ? Activation::gelu : Activation::silu,
+                 ctx->saved_data["round_products"].toBool());
     const ExpertsWanted wanted{.x = ctx->saved_data["want_x"].toBool(),
                                .w13 = ctx->saved_data["want_w13"].toBool(),
                                .w2 = ctx->saved_data["want_w2"].toBool(),
                                .shared = ctx->saved_data["want_shared"].toBool()};
     const ExpertsOutput out{.y_TD = {}, .h_R2F = saved[6], .shared_h_T2F = saved[7]};
     const ExpertsGradient g = moe_experts_backward_cpu(in, out, gradients[0].contiguous(), wanted);
-    return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}};
+    return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}, {}};
   }
 
-  static ExpertsInput input_of(const variable_list& t, const DispatchPlan& plan, Activation activation) {
+  static ExpertsInput input_of(const variable_list& t, const DispatchPlan& plan, Activation activation,
+                               bool round_products) {
     const bool shared = t[4].defined();
     return {.x_TD = t[0],
             .plan = plan,
@@ -121,7 +113,8 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
             .w13_E2FD = t[2],
             .w2_EDF = t[3],
             .shared = shared ? std::optional<SharedExpert>({t[4], t[5]}) : std::nullopt,
-            .activation = activation};
+            .activation = activation,
+            .round_products = round_products};
   }
 };
 
@@ -130,19 +123,22 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
 at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,
                        const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const std::optional<SharedExpert>& shared,
                        Activation activation) {
-  const ExpertsInput in = autocast_input({.x_TD = x_TD,
-                                          .plan = plan,
-                                          .weight_N = weight_N,
-                                          .w13_E2FD = w13_E2FD,
-                                          .w2_EDF = w2_EDF,
-                                          .shared = shared,
-                                          .activation = activation});
+  const bool rounds = rounds_products(w13_E2FD);
+  const ExpertsInput in{.x_TD = rounds ? x_TD.to(at::kFloat) : x_TD,
+                        .plan = plan,
+                        .weight_N = weight_N,
+                        .w13_E2FD = w13_E2FD,
+                        .w2_EDF = w2_EDF,
+                        .shared = shared,
+                        .activation = activation,
+                        .round_products = rounds};
   check_input(in);
   if (!in.x_TD.is_cpu()) return composed(in);
   using Maybe = std::optional<at::Tensor>;  // autograd takes no undefined tensors as inputs
   return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
                            in.w2_EDF.contiguous(), in.shared ? Maybe(in.shared->w13_2FD.contiguous()) : Maybe(),
-                           in.shared ? Maybe(in.shared->w2_DF.contiguous()) : Maybe(), plan, activation);
+                           in.shared ? Maybe(in.shared->w2_DF.contiguous()) : Maybe(), plan, activation,
+                           in.round_products);
 }
 
 }  // namespace polyphony::ops

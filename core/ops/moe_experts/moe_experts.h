@@ -21,8 +21,9 @@ struct SharedExpert {
 // x_TD f32 or bf16 (f64 for gradient checks), banks of the same dtype; weight_N f32 (f64 for f64), (N); w13_E2FD (E,
 // 2F, D): gate rows first, then up rows; w2_EDF (E, D, F). Returns (T, D) in x's dtype; sums over a token's experts in
 // f32. The same bits for any number of threads. Gradients for x, weight_N, both banks and the shared expert, once (no
-// double backward: Error). Tokens without rows give 0 (+ shared). Where autocast is on, x and the banks are cast to its
-// dtype and gradients reach the originals. Throws ShapeError on shapes, dtypes or devices that do not fit.
+// double backward: Error). Tokens without rows give 0 (+ shared). Where autocast to bf16 is on, products of f32 tensors
+// on the CPU are computed in bf16 with sums in f32; all tensors and gradients stay f32. Throws ShapeError on shapes,
+// dtypes or devices that do not fit.
 at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,
                        const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF,
                        const std::optional<SharedExpert>& shared = std::nullopt,

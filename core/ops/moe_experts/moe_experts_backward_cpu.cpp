@@ -63,7 +63,7 @@ void rows_backward(const Rows& rows, const Banks& banks, const RowBlock& block, 
   const int64_t F = banks.w2_DF.size(1);
   const auto of_block = [&](const at::Tensor& all) -> at::Tensor { return all.narrow(0, block.first, block.count); };
   const at::Tensor da = at::empty({block.count, F}, rows.h_R2F.options());
-  product_on_this_thread(da, of_block(rows.dy_RD), banks.w2_DF);
+  product_on_this_thread(da, of_block(rows.dy_RD), banks.w2_DF, in.round_products);
   at::Tensor dh = of_block(rows.dh_R2F);
   const T* da_row = da.const_data_ptr<T>();
   const T* h_row = rows.h_R2F.const_data_ptr<T>() + block.first * 2 * F;
@@ -77,7 +77,7 @@ void rows_backward(const Rows& rows, const Banks& banks, const RowBlock& block, 
   }
   if (!want_x) return;
   at::Tensor dx = of_block(rows.dx_RD);
-  product_on_this_thread(dx, dh, banks.w13_2FD);
+  product_on_this_thread(dx, dh, banks.w13_2FD, in.round_products);
 }
 
 // Both operands of a task are packed anew: the larger the task, the less of that.
@@ -150,7 +150,7 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
   }
   for_each_task(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
     const BankTask& task = tasks[static_cast<size_t>(i)];
-    product_on_this_thread(task.out_MN, task.left_RM.t(), task.right_RN);
+    product_on_this_thread(task.out_MN, task.left_RM.t(), task.right_RN, in.round_products);
   });
 
   if (wanted.x) gradient.x_TD = sum_rows_of_tokens(routed.dx_RD, {}, plan, shared.dx_RD);

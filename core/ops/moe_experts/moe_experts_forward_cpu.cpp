@@ -47,12 +47,12 @@ ExpertsOutput forward(const ExpertsInput& in) {
     const int64_t F = w2.size(1);
     at::Tensor h = (shared ? out.shared_h_T2F : out.h_R2F).narrow(0, block.first, block.count);
     at::Tensor y = (shared ? shared_y_TD : y_RD).narrow(0, block.first, block.count);
-    product_on_this_thread(h, x_block, w13.t());
+    product_on_this_thread(h, x_block, w13.t(), in.round_products);
     const at::Tensor a = at::empty({block.count, F}, options);
     const T* h_row = h.const_data_ptr<T>();
     T* a_row = a.mutable_data_ptr<T>();
     for (int64_t r = 0; r < block.count; ++r) gated_activation_row(h_row + r * 2 * F, a_row + r * F, F, in.activation);
-    product_on_this_thread(y, a, w2.t());
+    product_on_this_thread(y, a, w2.t(), in.round_products);
   });
 
   out.y_TD = sum_rows_of_tokens(y_RD, in.weight_N.index_select(0, plan.row_R), plan, shared_y_TD);

@@ -159,7 +159,7 @@ TEST(Attention, ReceivedAttentionSumsToTheNumberOfTokens) {
   }
 }
 
-TEST(Attention, ComputesInBf16ForBf16ParametersAndUnderAutocast) {
+TEST(Attention, ComputesInBf16ForBf16ParametersAndRoundsProductsUnderAutocast) {
   at::manual_seed(6);
   const at::NoGradGuard no_grad;
   Attention attention({.dim = kDim, .num_heads = 4, .num_kv_heads = 2, .qk_norm = true});
@@ -171,8 +171,9 @@ TEST(Attention, ComputesInBf16ForBf16ParametersAndUnderAutocast) {
   attention.to(at::kBFloat16);
   s.tokens_TD = s.tokens_TD.to(at::kBFloat16);
   const at::Tensor bf16 = forward(attention, s);
+  EXPECT_EQ(autocast.scalar_type(), at::kFloat);
+  EXPECT_EQ(bf16.scalar_type(), at::kBFloat16);
   for (const at::Tensor& y : {autocast, bf16}) {
-    EXPECT_EQ(y.scalar_type(), at::kBFloat16);
     EXPECT_TRUE(at::allclose(y.to(at::kFloat), expected, 4e-2, 4e-2));
   }
 }

@@ -31,8 +31,9 @@ class Bf16Product : public ::testing::TestWithParam<CpuLevel> {
 struct Shape {
   int64_t M, K, N;
 };
-constexpr Shape kShapes[] = {{1, 1, 1},    {1, 64, 300},  {16, 32, 16},  {17, 33, 15},    {40, 32, 96},   {300, 7, 1},
-                             {5, 1100, 9}, {130, 513, 70}, {33, 2050, 31}, {20, 33000, 35}, {600, 1040, 200}};
+constexpr Shape kShapes[] = {{1, 1, 1},      {1, 64, 300},    {16, 32, 16},    {17, 33, 15},
+                             {40, 32, 96},   {300, 7, 1},     {5, 1100, 9},    {130, 513, 70},
+                             {33, 2050, 31}, {20, 33000, 35}, {600, 1040, 200}};
 
 TEST_P(Bf16Product, EqualsTheProductInDoubleForAnyShapeAndOrientation) {
   at::manual_seed(1);
@@ -47,7 +48,17 @@ TEST_P(Bf16Product, EqualsTheProductInDoubleForAnyShapeAndOrientation) {
         };
         EXPECT_LT(distance(product(a, b, at::kFloat, GetParam()), expected), 1e-5) << name();
         EXPECT_LT(distance(product(a, b, at::kBFloat16, GetParam()), expected), 4e-3) << name();
+        const auto wide = product(a.to(at::kFloat), b, at::kFloat, GetParam());
+        EXPECT_TRUE(at::equal(wide, product(a, b.to(at::kFloat), at::kFloat, GetParam()))) << name();
+        EXPECT_LT(distance(wide, expected), 1e-5) << name();
       }
+}
+
+TEST_P(Bf16Product, RoundsF32AsLibTorchDoes) {
+  at::manual_seed(3);
+  const auto a = at::randn({30, 70}), b = at::randn({70, 40});
+  EXPECT_TRUE(at::equal(product(a, b, at::kFloat, GetParam()),
+                        product(a.to(at::kBFloat16), b.to(at::kBFloat16), at::kFloat, GetParam())));
 }
 
 TEST_P(Bf16Product, TakesAndWritesPartsOfLargerTensors) {
@@ -66,9 +77,9 @@ TEST_P(Bf16Product, OfNothingIsNothingOrZero) {
   const auto none = at::empty({0, 8}, at::kBFloat16), some = at::ones({8, 3}, at::kBFloat16);
   EXPECT_EQ(product(none, some, at::kFloat, GetParam()).numel(), 0);
   EXPECT_EQ(product(some, at::empty({3, 0}, at::kBFloat16), at::kFloat, GetParam()).numel(), 0);
-  EXPECT_TRUE(at::equal(product(at::empty({4, 0}, at::kBFloat16), at::empty({0, 3}, at::kBFloat16), at::kFloat,
-                                GetParam()),
-                        at::zeros({4, 3})));
+  EXPECT_TRUE(
+      at::equal(product(at::empty({4, 0}, at::kBFloat16), at::empty({0, 3}, at::kBFloat16), at::kFloat, GetParam()),
+                at::zeros({4, 3})));
 }
 
 TEST_P(Bf16Product, KeepsWhatIsNotFiniteInItsRowAndColumn) {
@@ -88,7 +99,7 @@ INSTANTIATE_TEST_SUITE_P(Levels, Bf16Product,
 TEST(Bf16ProductErrors, NameWhatDoesNotFit) {
   const auto a = at::ones({2, 3}, at::kBFloat16), b = at::ones({3, 4}, at::kBFloat16);
   EXPECT_THROW(bf16_product(at::empty({2, 5}), a, b), ShapeError);
-  EXPECT_THROW(bf16_product(at::empty({2, 4}), a.to(at::kFloat), b), ShapeError);
+  EXPECT_THROW(bf16_product(at::empty({2, 4}), a.to(at::kDouble), b), ShapeError);
   EXPECT_THROW(bf16_product(at::empty({4, 2}).t(), a, b), ShapeError);
   const auto spread = at::ones({2, 3, 2}, at::kBFloat16).select(2, 0);
   EXPECT_THROW(bf16_product(at::empty({2, 4}), spread, b), ShapeError);

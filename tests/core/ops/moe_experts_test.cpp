@@ -189,16 +189,21 @@ TEST(MoeExperts, SkipsGradientsOfFrozenBanks) {
   EXPECT_TRUE(at::equal(some[1], all[1]));
 }
 
-TEST(MoeExperts, UnderAutocastComputesInBf16AndReachesF32Parameters) {
+TEST(MoeExperts, UnderAutocastRoundsProductsAloneAndReachesF32Parameters) {
   at::manual_seed(10);
   const Case c = make_case({}, at::kFloat, true);
   const at::Tensor expected = run(c);
   at::autocast::set_autocast_enabled(at::kCPU, true);
   const at::Tensor y = run(c);
   at::autocast::set_autocast_enabled(at::kCPU, false);
-  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(y.scalar_type(), at::kFloat);
+  EXPECT_GT(distance(y, expected), 1e-4) << "nothing was rounded";
   EXPECT_LT(distance(y, expected), 4e-2);
-  for (const auto& g : gradients(y, c)) EXPECT_EQ(g.scalar_type(), at::kFloat);
+  const auto got = gradients(y, c), want = gradients(expected, c);
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i].scalar_type(), at::kFloat);
+    EXPECT_LT(distance(got[i], want[i]), 4e-2) << "gradient " << i;
+  }
 }
 
 TEST(MoeExperts, RefusesADoubleBackward) {

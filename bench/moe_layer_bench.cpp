@@ -2,7 +2,8 @@
 // The experts of one layer of OLMoE-1B-7B's shape (width 2048, hidden 1024, 64 experts, 8 a token), bf16, routing
 // given, against the two ways that LibTorch offers: a loop over experts, and its grouped product. In turns in one run,
 // on the same weights and inputs, over three layers of weights (2.4 GB), so that caches do not answer.
-//   moe_layer_bench [THREADS] [REPETITIONS]   (default 2, 7); a table on stderr, JSON on stdout
+//   moe_layer_bench [THREADS] [REPETITIONS] [anyway]   (default 2, 7); a table on stderr, JSON on stdout
+// Refuses to start on a busy machine, unless told to anyway.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
@@ -12,11 +13,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/cpu_level.h"
-#include "core/ops/bf16_product/bf16_product.h"
+#include "core/ops/bf16_product/tiles.h"
 #include "core/ops/moe_experts/moe_experts.h"
 
 namespace polyphony::ops {
@@ -94,25 +99,42 @@ void step(Way way, const Layer& layer, const Routed& in) {
   for (const auto& t : {layer.w13_E2FD, layer.w2_EDF, in.x_TD}) t.mutable_grad().reset();
 }
 
-// What the machine does in this very moment: a large product on tiles in the level-1 cache is not what a layer is, but
-// the same memory and the same multiplications without routing are.
+// What the machine allows in the same minutes: weights read once, and products that find their operands in the level-1
+// cache, on each of the threads.
 struct Limits {
   double gigabytes_per_second;
   double gigaflops;
 };
 
+double tile_gigaflops() {
+  constexpr int64_t kDepth = 8, kTimes = 2000;
+  std::vector<uint16_t> strips(4 * kDepth * kTileWords);
+  std::vector<float> sum(4 * kSumWords);
+  const TileKernels& kernels = polyphony::cpu_level() == polyphony::CpuLevel::amx ? kAmxTiles : kAvx512Tiles;
+  const double ms = milliseconds([&] {
+    kernels.begin();
+    for (int64_t i = 0; i < kTimes; ++i)
+      kernels.multiply({.left = strips.data(),
+                        .right = strips.data() + 2 * kDepth * kTileWords,
+                        .left_step = kDepth * kTileWords,
+                        .right_step = kDepth * kTileWords,
+                        .depth = kDepth},
+                       sum.data(), false);
+    kernels.end();
+  });
+  return 2.0 * 32 * 32 * kTileDepth * kDepth * kTimes / ms / 1e6;
+}
+
 Limits measure_limits(const Layer& layer) {
   const c10::InferenceMode inference;
-  std::vector<double> read, multiply;
-  const auto a = at::randn({2048, 2048}).to(at::kBFloat16), b = at::randn({2048, 2048}).to(at::kBFloat16);
   const auto words = layer.w13_E2FD.view(at::kInt).flatten();
+  Limits best{};
   for (int i = 0; i < 5; ++i) {
-    read.push_back(milliseconds([&] { words.sum(at::kInt); }));
-    multiply.push_back(milliseconds([&] { at::mm(a, b.t()); }));
+    const double ms = milliseconds([&] { words.sum(at::kInt); });
+    best.gigabytes_per_second = std::max(best.gigabytes_per_second, static_cast<double>(words.nbytes()) / ms / 1e6);
+    best.gigaflops = std::max(best.gigaflops, at::get_num_threads() * tile_gigaflops());
   }
-  const double bytes = static_cast<double>(layer.w13_E2FD.nbytes());
-  return {.gigabytes_per_second = bytes / *std::min_element(read.begin(), read.end()) / 1e6,
-          .gigaflops = 2.0 * 2048 * 2048 * 2048 / *std::min_element(multiply.begin(), multiply.end()) / 1e6};
+  return best;
 }
 
 void measure(std::vector<Layer>& layers, int64_t T, bool train, int repetitions, bool first) {
@@ -157,11 +179,44 @@ void measure(std::vector<Layer>& layers, int64_t T, bool train, int repetitions,
       kCandidates[best].name, peer / mine, limit, limit / mine, worst);
 }
 
+// Ticks of all processors since the machine started: busy ones, and all.
+std::pair<int64_t, int64_t> processor_ticks() {
+  std::ifstream stat("/proc/stat");
+  std::string name;
+  stat >> name;
+  int64_t busy = 0, all = 0, ticks = 0;
+  for (int field = 0; field < 8 && stat >> ticks; ++field) {
+    all += ticks;
+    if (field != 3 && field != 4) busy += ticks;  // idle and waiting for a disk
+  }
+  return {busy, all};
+}
+
+double busy_share() {
+  const auto [busy, all] = processor_ticks();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  const auto [busy_later, all_later] = processor_ticks();
+  return static_cast<double>(busy_later - busy) / static_cast<double>(std::max<int64_t>(1, all_later - all));
+}
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
 }  // namespace
 }  // namespace polyphony::ops
 
 int main(int argc, char** argv) {
   using namespace polyphony::ops;
+  const bool anyway = argc > 1 && std::string(argv[argc - 1]) == "anyway";
+  if (const double busy = busy_share(); busy > 0.1 && !anyway) {
+    std::fprintf(stderr, "[moe_layer_bench] expected a quiet machine, got processors busy %.0f %% of the time\n",
+                 100 * busy);
+    return 1;
+  }
   at::set_num_threads(argc > 1 ? std::max(1, std::atoi(argv[1])) : 2);
   const int repetitions = argc > 2 ? std::max(1, std::atoi(argv[2])) : 7;
   // As the training program does, for all candidates: gradients of 0.8 GB a step are not given back to the system.
@@ -172,11 +227,13 @@ int main(int argc, char** argv) {
   for (int64_t l = 0; l < kLayers; ++l)
     layers.push_back({.w13_E2FD = at::randn({kE, 2 * kF, kD}, at::kBFloat16).mul_(0.02),
                       .w2_EDF = at::randn({kE, kD, kF}, at::kBFloat16).mul_(0.02)});
-  std::fprintf(stderr, "%d thread(s), level %s; ms, medians of %d\n", at::get_num_threads(),
-               std::string(polyphony::to_string(polyphony::cpu_level())).c_str(), repetitions);
+  const std::string level(polyphony::to_string(polyphony::cpu_level()));
+  std::fprintf(stderr, "%d thread(s), level %s; ms, medians of %d\n", at::get_num_threads(), level.c_str(),
+               repetitions);
   std::fprintf(stderr, "%-20s %9s %22s %9s %-22s %6s %9s %7s\n", "case", "ours", "low to high", "best peer", "",
                "ratio", "limit", "of it");
-  std::printf("[");
+  std::printf("{\"machine\": \"%s\", \"threads\": %d, \"level\": \"%s\", \"repetitions\": %d, \"rows\": [",
+              processor_name().c_str(), at::get_num_threads(), level.c_str(), repetitions);
   bool first = true;
   for (const int64_t T : {1, 16, 128, 1024, 4096}) measure(layers, T, false, repetitions, std::exchange(first, false));
   for (auto& layer : layers) {
@@ -184,5 +241,5 @@ int main(int argc, char** argv) {
     layer.w2_EDF.requires_grad_();
   }
   measure(layers, 1024, true, repetitions, false);
-  std::printf("\n]\n");
+  std::printf("\n]}\n");
 }

@@ -63,7 +63,12 @@ ExitCode run_caption(const Options& options, Terminal& terminal) {
   }
   terminal.document(nlohmann::json{{"schema", kCaptionSchema}, {"results", results}}.dump());
   if (failed == 0) return ExitCode::ok;
-  return failed == requests.size() ? first_error.exit_code : ExitCode::partial;
+  if (failed < requests.size()) return ExitCode::partial;
+  if (!terminal.options.json) {  // its one document is written
+    first_error.message = join("[caption] expected a picture, none of the ", failed, " files is one");
+    terminal.error(first_error);
+  }
+  return first_error.exit_code;
 }
 
 }  // namespace

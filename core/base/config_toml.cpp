@@ -161,10 +161,10 @@ Node parse_toml(std::string_view text, const std::string& name) {
   } catch (const toml::parse_error& error) {
     const auto line = static_cast<int64_t>(error.source().begin.line);
     fail<ConfigError>(name, ":", line, ":", error.source().begin.column, ": ", printable(error.description(), 300),
-                      "\n    ", line_of(text, line));
+                      ", in the line: ", line_of(text, line));
   } catch (const TomlAssertion&) {
     const int64_t line = asserting_line(text);
-    fail<ConfigError>(name, ":", line, ":1: expected TOML, got a malformed line\n    ", line_of(text, line));
+    fail<ConfigError>(name, ":", line, ":1: expected TOML, got a malformed line: ", line_of(text, line));
   }
 }
 

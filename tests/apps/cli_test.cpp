@@ -172,6 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
              "",
              "words.png"},
         Case{"CaptionMissing", {"caption", "{T}/none.png"}, 3, "", "none.png"},
+        Case{"CaptionAllMissing", {"caption", "{T}/none.png", "{T}/nil.png"}, 3, "", "none of the 2 files is one"},
         Case{"CaptionFolder", {"caption", "{T}/full"}, 3, "", "full"},
         Case{"CaptionAddress", {"caption", "https://example.com/x.png"}, 2, "", "local file"},
         Case{"BatchMissing", {"batch", "{T}/none.jsonl", "--output", "{T}/b1"}, 3, "", "none.jsonl"},

@@ -101,7 +101,7 @@ AUTOENCODER = {
 }
 JOINT = {
     "run": {"output": "run"},
-    "model": {"dim": 48, "depth": 1, "num_heads": 4, "rope_axis_dims": [4, 4, 4], "image_hidden": 16},
+    "model": {"dim": 48, "depth": 1, "num_heads": 4, "rope_axis_dims": [4, 4, 4], "image_hidden": 16, "latent_channels": 8},
     "moe": {"num_experts": 4, "expert_hidden": 8},
     "objective": {"type": "joint", "autoencoder": "model/vae", "batch_size": 8, "pool_size": 8,
                   "tokenizer_sentences": 100},

@@ -110,7 +110,7 @@ double tile_gigaflops() {
   constexpr int64_t kDepth = 8, kTimes = 2000;
   std::vector<uint16_t> strips(4 * kDepth * kTileWords);
   std::vector<float> sum(4 * kSumWords);
-  const TileKernels& kernels = polyphony::cpu_level() == polyphony::CpuLevel::amx ? kAmxTiles : kAvx512Tiles;
+  const TileKernels& kernels = kernels_of(polyphony::cpu_level());
   const double ms = milliseconds([&] {
     kernels.begin();
     for (int64_t i = 0; i < kTimes; ++i)
@@ -174,9 +174,9 @@ void measure(std::vector<Layer>& layers, int64_t T, bool train, int repetitions,
   std::printf(
       "%s\n  {\"case\": \"layer_%s/%ld\", \"unit\": \"ms\", \"ours\": %.3f, \"ours_low\": %.3f, \"ours_high\": "
       "%.3f, \"best_peer\": %.3f, \"peer\": \"%s\", \"ratio\": %.3f, \"limit\": %.3f, \"share_of_limit\": %.3f, "
-      "\"relative_difference\": %.5f}",
+      "\"relative_difference\": %s}",
       first ? "" : ",", train ? "train" : "forward", static_cast<long>(T), mine, *low, *high, peer,
-      kCandidates[best].name, peer / mine, limit, limit / mine, worst);
+      kCandidates[best].name, peer / mine, limit, limit / mine, train ? "null" : std::to_string(worst).c_str());
 }
 
 // Ticks of all processors since the machine started: busy ones, and all.

@@ -12,13 +12,6 @@
 #include "core/ops/bf16_product/tiles.h"
 
 namespace polyphony::ops {
-namespace {
-
-constexpr int64_t kResidentTiles = 1024;  // 1 MiB: half of a level-2 cache
-constexpr int64_t kDepthBlock = 16;       // tiles: two strips of them are 32 KiB and stay in a level-1 cache
-constexpr int64_t kRowPanel = 2;          // strips of a panel whose vectors are contiguous,
-constexpr int64_t kColumnPanel = 8;       // and of one that takes a piece of each row of memory
-
 const TileKernels& kernels_of(CpuLevel level) {
   check<ShapeError>(level <= highest_cpu_level(), "[bf16_product] this machine has no level above ",
                     to_string(highest_cpu_level()), ", got ", to_string(level));
@@ -29,6 +22,13 @@ const TileKernels& kernels_of(CpuLevel level) {
 #endif
   return kPlainTiles;
 }
+
+namespace {
+
+constexpr int64_t kResidentTiles = 1024;  // 1 MiB: half of a level-2 cache
+constexpr int64_t kDepthBlock = 16;       // tiles: two strips of them are 32 KiB and stay in a level-1 cache
+constexpr int64_t kRowPanel = 2;          // strips of a panel whose vectors are contiguous,
+constexpr int64_t kColumnPanel = 8;       // and of one that takes a piece of each row of memory
 
 // Memory of a thread, kept for its next product; aligned to cache lines, contents undefined.
 template <class T>

@@ -7,6 +7,10 @@
 #pragma once
 #include <cstdint>
 
+namespace polyphony {
+enum class CpuLevel;
+}
+
 namespace polyphony::ops {
 
 inline constexpr int64_t kTileSide = 16;
@@ -67,5 +71,8 @@ extern const TileKernels kAvx2Tiles;
 extern const TileKernels kAvx512Tiles;
 extern const TileKernels kAmxTiles;
 #endif
+
+// Throws ShapeError where this machine lacks the level.
+const TileKernels& kernels_of(CpuLevel level);
 
 }  // namespace polyphony::ops

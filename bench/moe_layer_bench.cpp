@@ -118,6 +118,7 @@ double tile_gigaflops() {
                         .right = strips.data() + 2 * kDepth * kTileWords,
                         .left_step = kDepth * kTileWords,
                         .right_step = kDepth * kTileWords,
+                        .right_stride = kTileWords,
                         .depth = kDepth},
                        sum.data(), false);
     kernels.end();

@@ -5,11 +5,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "core/check.h"
 #include "core/ops/bf16_product/tiles.h"
+#include "core/ops/scratch.h"
 
 namespace polyphony::ops {
 const TileKernels& kernels_of(CpuLevel level) {
@@ -29,26 +29,6 @@ constexpr int64_t kResidentTiles = 1024;  // 1 MiB: half of a level-2 cache
 constexpr int64_t kDepthBlock = 16;       // tiles: two strips of them are 32 KiB and stay in a level-1 cache
 constexpr int64_t kRowPanel = 2;          // strips of a panel whose vectors are contiguous,
 constexpr int64_t kColumnPanel = 8;       // and of one that takes a piece of each row of memory
-
-// Memory of a thread, kept for its next product; aligned to cache lines, contents undefined.
-template <class T>
-class Scratch {
- public:
-  T* of(int64_t count) {
-    if (count > size_) {
-      data_.reset(static_cast<T*>(::operator new(sizeof(T) * static_cast<size_t>(count), std::align_val_t(64))));
-      size_ = count;
-    }
-    return data_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(T* data) const { ::operator delete(data, std::align_val_t(64)); }
-  };
-  std::unique_ptr<T, Free> data_;
-  int64_t size_ = 0;
-};
 
 struct Task {
   const TileKernels& kernels;
@@ -86,6 +66,7 @@ void multiply_strips(const TileKernels& kernels, const uint16_t* left, int64_t l
                           .right = right + 2 * r * strip + k * kTileWords,
                           .left_step = strip,
                           .right_step = strip,
+                          .right_stride = kTileWords,
                           .depth = std::min(kDepthBlock, depth - k)},
                          sum + (l * right_pairs + r) * 4 * kSumWords, k > 0);
 }

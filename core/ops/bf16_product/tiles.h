@@ -41,7 +41,8 @@ struct StripPairs {
   const uint16_t* right;
   int64_t left_step;  // words from a strip to the next
   int64_t right_step;
-  int64_t depth;  // tiles
+  int64_t right_stride;  // words from a tile to the next along the depth; left tiles of a strip are neighbours
+  int64_t depth;         // tiles
 };
 
 // Where the sums of two by two tiles go: rows x columns of them, at most 32 x 32. Transposed: left vectors are columns.

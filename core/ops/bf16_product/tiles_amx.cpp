@@ -39,7 +39,7 @@ void multiply(const StripPairs& s, float* sum, bool add) {
   }
   const uint16_t* left = s.left;
   const uint16_t* right = s.right;
-  for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += kTileWords) {
+  for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride) {
     _tile_loadd(4, left, kRow);
     _tile_loadd(6, right, kRow);
     _tile_dpbf16ps(0, 4, 6);

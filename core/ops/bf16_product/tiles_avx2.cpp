@@ -13,13 +13,13 @@ __m256 high_of_pairs(__m256i pairs) {
 }
 
 // Four rows of one sum tile over the whole depth.
-void multiply_rows(const uint16_t* left, const uint16_t* right, int64_t depth, float* sum) {
+void multiply_rows(const uint16_t* left, const uint16_t* right, int64_t right_stride, int64_t depth, float* sum) {
   __m256 rows[4][2];
 #pragma GCC unroll 4
   for (int r = 0; r < 4; ++r)
 #pragma GCC unroll 2
     for (int half = 0; half < 2; ++half) rows[r][half] = _mm256_loadu_ps(sum + r * kTileSide + half * 8);
-  for (int64_t t = 0; t < depth; ++t, left += kTileWords, right += kTileWords)
+  for (int64_t t = 0; t < depth; ++t, left += kTileWords, right += right_stride)
     for (int64_t k = 0; k < kTileDepth; k += 2)
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
@@ -44,8 +44,8 @@ void multiply(const StripPairs& s, float* sum, bool add) {
   if (!add) clear_sums(sum);
   for (int64_t pair = 0; pair < 4; ++pair)
     for (int64_t row = 0; row < kTileSide; row += 4)
-      multiply_rows(s.left + pair / 2 * s.left_step + row * kTileDepth, s.right + pair % 2 * s.right_step, s.depth,
-                    sum + pair * kSumWords + row * kTileSide);
+      multiply_rows(s.left + pair / 2 * s.left_step + row * kTileDepth, s.right + pair % 2 * s.right_step,
+                    s.right_stride, s.depth, sum + pair * kSumWords + row * kTileSide);
 }
 
 }  // namespace

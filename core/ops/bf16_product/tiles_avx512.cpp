@@ -14,7 +14,7 @@ void multiply_rows(const StripPairs& s, const uint16_t* left, float* sum, bool a
     for (int side = 0; side < 2; ++side)
       rows[r][side] = add ? _mm512_loadu_ps(sum + side * kSumWords + r * kTileSide) : _mm512_setzero_ps();
   const uint16_t* right = s.right;
-  for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += kTileWords)
+  for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride)
     for (int64_t k = 0; k < kTileDepth; k += 2) {
       const auto pairs0 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(right + k * kTileSide));
       const auto pairs1 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(right + s.right_step + k * kTileSide));

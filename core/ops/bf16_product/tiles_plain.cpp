@@ -10,7 +10,7 @@ void multiply(const StripPairs& s, float* sum, bool add) {
   for (int64_t pair = 0; pair < 4; ++pair, sum += kSumWords) {
     const uint16_t* left = s.left + pair / 2 * s.left_step;
     const uint16_t* right = s.right + pair % 2 * s.right_step;
-    for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += kTileWords)
+    for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride)
       for (int64_t r = 0; r < kTileSide; ++r)
         for (int64_t k = 0; k < kTileDepth; ++k) {
           const float l = widened(left[r * kTileDepth + k]);

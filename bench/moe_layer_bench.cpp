@@ -112,14 +112,16 @@ double tile_gigaflops() {
   std::vector<float> sum(4 * kSumWords);
   const TileKernels& kernels = kernels_of(polyphony::cpu_level());
   const double ms = milliseconds([&] {
-    kernels.begin();
+    kernels.begin(16);
     for (int64_t i = 0; i < kTimes; ++i)
       kernels.multiply({.left = strips.data(),
                         .right = strips.data() + 2 * kDepth * kTileWords,
                         .left_step = kDepth * kTileWords,
                         .right_step = kDepth * kTileWords,
                         .right_stride = kTileWords,
-                        .depth = kDepth},
+                        .depth = kDepth,
+                        .rows = 32,
+                        .ahead = 0},
                        sum.data(), false);
     kernels.end();
   });

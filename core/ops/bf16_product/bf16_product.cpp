@@ -67,7 +67,9 @@ void multiply_strips(const TileKernels& kernels, const uint16_t* left, int64_t l
                           .left_step = strip,
                           .right_step = strip,
                           .right_stride = kTileWords,
-                          .depth = std::min(kDepthBlock, depth - k)},
+                          .depth = std::min(kDepthBlock, depth - k),
+                          .rows = 2 * kTileSide,
+                          .ahead = 0},
                          sum + (l * right_pairs + r) * 4 * kSumWords, k > 0);
 }
 
@@ -170,7 +172,7 @@ void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
     std::swap(task.left, task.right);
     task.transposed = true;
   }
-  kernels.begin();
+  kernels.begin(kTileSide);
   if (out.scalar_type() == at::kFloat) {
     run(task, out.mutable_data_ptr<float>(), out.stride(0));
   } else {

@@ -35,6 +35,12 @@ void pack_plain(const Vectors& from, uint16_t* strips) {
           strips[kLeft ? i * kTileDepth + k : (k / 2 * kTileSide + i) * 2 + k % 2] = value_of(from, first + i, k0 + k);
 }
 
+// Rows that count of a left strip.
+inline int64_t rows_of(const StripPairs& s, int64_t strip) {
+  const int64_t rows = s.rows - strip * kTileSide;
+  return rows < kTileSide ? rows : kTileSide;
+}
+
 inline void clear_sums(float* sum) {
   for (int64_t i = 0; i < 4 * kSumWords; ++i) sum[i] = 0;
 }
@@ -50,6 +56,7 @@ void store_plain(const float* sum, const Place<Out>& place) {
     }
 }
 
+inline void any_rows(int64_t) {}
 inline void nothing() {}
 
 }  // namespace

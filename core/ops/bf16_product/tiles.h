@@ -43,6 +43,8 @@ struct StripPairs {
   int64_t right_step;
   int64_t right_stride;  // words from a tile to the next along the depth; left tiles of a strip are neighbours
   int64_t depth;         // tiles
+  int64_t rows;          // of the left strips that count, at most 32; sums of others may be left as they are
+  int64_t ahead;         // words from a right tile to what will be read soon and is worth fetching; 0: nothing is
 };
 
 // Where the sums of two by two tiles go: rows x columns of them, at most 32 x 32. Transposed: left vectors are columns.
@@ -56,8 +58,10 @@ struct Place {
 };
 
 struct TileKernels {
-  void (*begin)();  // once before the products of a task and
-  void (*end)();    // once after them, on its thread
+  // Once before the products of a task and once after them, on its thread. All its products have `rows` rows where that
+  // is below 16.
+  void (*begin)(int64_t rows);
+  void (*end)();
   // sum[2][2] = left[2] * right[2], added to what is there if `add`.
   void (*multiply)(const StripPairs& strips, float* sum, bool add);
   Pack pack_left;

@@ -43,7 +43,7 @@ void multiply_rows(const uint16_t* left, const uint16_t* right, int64_t right_st
 void multiply(const StripPairs& s, float* sum, bool add) {
   if (!add) clear_sums(sum);
   for (int64_t pair = 0; pair < 4; ++pair)
-    for (int64_t row = 0; row < kTileSide; row += 4)
+    for (int64_t row = 0; row < rows_of(s, pair / 2); row += 4)
       multiply_rows(s.left + pair / 2 * s.left_step + row * kTileDepth, s.right + pair % 2 * s.right_step,
                     s.right_stride, s.depth, sum + pair * kSumWords + row * kTileSide);
 }
@@ -51,6 +51,6 @@ void multiply(const StripPairs& s, float* sum, bool add) {
 }  // namespace
 
 const TileKernels kAvx2Tiles = {
-    nothing, nothing, multiply, pack_plain<true>, pack_plain<false>, store_plain<float>, store_plain<uint16_t>};
+    any_rows, nothing, multiply, pack_plain<true>, pack_plain<false>, store_plain<float>, store_plain<uint16_t>};
 
 }  // namespace polyphony::ops

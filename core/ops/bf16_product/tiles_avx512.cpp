@@ -33,18 +33,20 @@ void multiply_rows(const StripPairs& s, const uint16_t* left, float* sum, bool a
     for (int side = 0; side < 2; ++side) _mm512_storeu_ps(sum + side * kSumWords + r * kTileSide, rows[r][side]);
 }
 
+void any_rows(int64_t) {}
 void nothing() {}
 
 void multiply(const StripPairs& s, float* sum, bool add) {
-  for (int64_t strip = 0; strip < 2; ++strip)
-    for (int64_t row = 0; row < kTileSide; row += 8)
-      multiply_rows(s, s.left + strip * s.left_step + row * kTileDepth, sum + strip * 2 * kSumWords + row * kTileSide,
-                    add);
+  for (int64_t first = 0; first < s.rows; first += 8) {
+    const int64_t strip = first / kTileSide, row = first % kTileSide;
+    multiply_rows(s, s.left + strip * s.left_step + row * kTileDepth, sum + strip * 2 * kSumWords + row * kTileSide,
+                  add);
+  }
 }
 
 }  // namespace
 
 const TileKernels kAvx512Tiles = {
-    nothing, nothing, multiply, pack_avx512<true>, pack_avx512<false>, store_avx512<float>, store_avx512<uint16_t>};
+    any_rows, nothing, multiply, pack_avx512<true>, pack_avx512<false>, store_avx512<float>, store_avx512<uint16_t>};
 
 }  // namespace polyphony::ops

@@ -11,7 +11,7 @@ void multiply(const StripPairs& s, float* sum, bool add) {
     const uint16_t* left = s.left + pair / 2 * s.left_step;
     const uint16_t* right = s.right + pair % 2 * s.right_step;
     for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride)
-      for (int64_t r = 0; r < kTileSide; ++r)
+      for (int64_t r = 0; r < rows_of(s, pair / 2); ++r)
         for (int64_t k = 0; k < kTileDepth; ++k) {
           const float l = widened(left[r * kTileDepth + k]);
           for (int64_t c = 0; c < kTileSide; ++c)
@@ -23,6 +23,6 @@ void multiply(const StripPairs& s, float* sum, bool add) {
 }  // namespace
 
 const TileKernels kPlainTiles = {
-    nothing, nothing, multiply, pack_plain<true>, pack_plain<false>, store_plain<float>, store_plain<uint16_t>};
+    any_rows, nothing, multiply, pack_plain<true>, pack_plain<false>, store_plain<float>, store_plain<uint16_t>};
 
 }  // namespace polyphony::ops

@@ -13,6 +13,14 @@ inline constexpr int64_t kTileBytes = kTileWords / (kInt4 ? 2 : 1);
 template <bool kInt4>
 inline constexpr int64_t kStepBytes = kScaleBytes + 2 * kTileBytes<kInt4>;
 
+// A step some way ahead in the stream, which goes on behind the pair; past its end this is only a hint.
+template <bool kInt4>
+inline void fetch_ahead(const uint8_t* step) {
+  constexpr int64_t kAhead = 16 * 1024;
+#pragma GCC unroll 17
+  for (int64_t i = 0; i < kStepBytes<kInt4>; i += 64) _mm_prefetch(step + kAhead + i, _MM_HINT_T1);
+}
+
 inline __m128i row_of(const uint8_t* tile, int64_t k) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(tile + k * kTileSide));
 }
@@ -39,7 +47,8 @@ void expand(const uint8_t* steps, int64_t count, uint16_t* tiles) {
     order[2 * i + 1] = static_cast<uint16_t>(kTileSide + i);
   }
   const __m512i pairs = _mm512_load_si512(order);
-  for (int64_t step = 0; step < count; ++step, steps += kStepBytes<kInt4>)
+  for (int64_t step = 0; step < count; ++step, steps += kStepBytes<kInt4>) {
+    fetch_ahead<kInt4>(steps);
     for (int64_t side = 0; side < 2; ++side, tiles += kTileWords) {
       const uint8_t* tile = steps + kScaleBytes + side * kTileBytes<kInt4>;
       const __m512 scale = scales(steps, side);
@@ -51,6 +60,7 @@ void expand(const uint8_t* steps, int64_t count, uint16_t* tiles) {
         _mm512_storeu_si512(tiles + k * kTileSide, _mm512_permutexvar_epi16(pairs, words));
       }
     }
+  }
 }
 
 // A chain of sums for each row and strip; a single row has two, so that one product need not wait for the last.
@@ -61,6 +71,7 @@ void rows_times(const float* x, int64_t stride, const uint8_t* steps, int64_t co
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) total[r][0] = total[r][1] = _mm512_setzero_ps();
   for (int64_t step = 0; step < count; ++step, steps += kStepBytes<kInt4>, x += kStepDepth) {
+    fetch_ahead<kInt4>(steps);
     const uint8_t* tile = steps + kScaleBytes;
     __m512 part[kRows][2][kChains];
 #pragma GCC unroll 4

@@ -104,11 +104,12 @@ void multiply_pair(const PackedLevel& level, const PackedRows& rows, const uint8
   const int64_t bytes = level.format == WeightFormat::bf16   ? kStepWords * 2
                         : level.format == WeightFormat::int8 ? kScaleBytes + 2 * kTileWords
                                                              : kScaleBytes + kTileWords;
+  const bool plain = level.format == WeightFormat::bf16;
   if (depth == 0) std::fill_n(sums, blocks * 4 * kSumWords, 0.0f);
   for (int64_t k = 0; k < depth; k += kDepthBlock) {
     const int64_t count = std::min(kDepthBlock, depth - k);
     const auto* right = reinterpret_cast<const uint16_t*>(steps + k * bytes);
-    if (level.format != WeightFormat::bf16) {
+    if (!plain) {
       uint16_t* expanded = memory.of(kDepthBlock * kStepWords);
       level.quantized.expand(steps + k * bytes, count, expanded);
       right = expanded;
@@ -119,7 +120,9 @@ void multiply_pair(const PackedLevel& level, const PackedRows& rows, const uint8
                             .left_step = strip,
                             .right_step = kTileWords,
                             .right_stride = kStepWords,
-                            .depth = count},
+                            .depth = count,
+                            .rows = std::min(2 * kTileSide, rows.count - b * 2 * kTileSide),
+                            .ahead = plain && b == 0 ? kDepthBlock * kStepWords : 0},
                            sums + b * 4 * kSumWords, k > 0);
   }
 }

@@ -68,7 +68,7 @@ void multiply_packed(const PackedLevel& level, const PackedRows& rows, const Pac
   const int64_t blocks = tiles_of(rows.count, 2 * kTileSide);
   float* sums = packed_detail::sum_memory(blocks);
   const uint8_t* steps = w.steps.const_data_ptr<uint8_t>() + (range.matrix * w.pairs() + range.first) * w.pair_bytes();
-  level.tiles.begin();
+  level.tiles.begin(rows.count);
   for (int64_t pair = range.first; pair < range.last; ++pair, steps += w.pair_bytes()) {
     packed_detail::multiply_pair(level, rows, steps, sums);
     for (int64_t block = 0; block < blocks; ++block)

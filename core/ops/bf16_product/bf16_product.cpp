@@ -35,6 +35,7 @@ struct Task {
   Vectors left;
   Vectors right;
   bool transposed;  // out is (right, left)
+  bool add;
 };
 
 Vectors some(const Vectors& all, int64_t first, int64_t count) {
@@ -93,7 +94,8 @@ void store_sums(const Task& task, const float* sum, int64_t left_first, int64_t 
                        .stride = stride,
                        .rows = task.transposed ? rights : lefts,
                        .columns = task.transposed ? lefts : rights,
-                       .transposed = task.transposed});
+                       .transposed = task.transposed,
+                       .add = task.add});
     }
 }
 
@@ -149,7 +151,7 @@ bool has_contiguous_side(const at::Tensor& matrix) {
 
 }  // namespace
 
-void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, CpuLevel level) {
+void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool add, CpuLevel level) {
   constexpr auto where = "[bf16_product] ";
   check<ShapeError>(a.dim() == 2 && b.dim() == 2 && out.dim() == 2 && a.size(1) == b.size(0) &&
                         out.size(0) == a.size(0) && out.size(1) == b.size(1),
@@ -161,11 +163,11 @@ void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
   const TileKernels& kernels = kernels_of(level);
   if (out.numel() == 0) return;
   if (a.size(1) == 0) {
-    out.zero_();
+    if (!add) out.zero_();
     return;
   }
   // A left operand is copied where its depth is contiguous, a right one where it is not; the larger decides.
-  Task task{.kernels = kernels, .left = rows_of(a), .right = rows_of(b.t()), .transposed = false};
+  Task task{.kernels = kernels, .left = rows_of(a), .right = rows_of(b.t()), .transposed = false, .add = add};
   const Vectors& larger = task.left.count > task.right.count ? task.left : task.right;
   const bool is_left = &larger == &task.left;
   if (is_left != larger.depth_contiguous) {
@@ -181,10 +183,14 @@ void bf16_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
   kernels.end();
 }
 
-void product_on_this_thread(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool in_bf16) {
-  if (in_bf16 || a.scalar_type() == at::kBFloat16) return bf16_product(out, a, b);
+void product_on_this_thread(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool in_bf16, bool add) {
+  if (in_bf16 || a.scalar_type() == at::kBFloat16) return bf16_product(out, a, b, add);
   at::Tensor result = out;
-  a.size(1) == 0 ? result.zero_() : at::mm_out(result, a, b);
+  if (add) {
+    result.addmm_(a, b);
+  } else {
+    a.size(1) == 0 ? result.zero_() : at::mm_out(result, a, b);
+  }
 }
 
 }  // namespace polyphony::ops

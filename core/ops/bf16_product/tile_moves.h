@@ -10,6 +10,8 @@ namespace {
 
 inline float widened(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
 
+inline float load_value(const float* from) { return *from; }
+inline float load_value(const uint16_t* from) { return widened(*from); }
 inline void store_value(float* out, float x) { *out = x; }
 inline void store_value(uint16_t* out, float x) {  // to nearest, ties to even
   const auto bits = __builtin_bit_cast(uint32_t, x);
@@ -51,8 +53,9 @@ void store_plain(const float* sum, const Place<Out>& place) {
     for (int64_t c = 0; c < place.columns; ++c) {
       const int64_t left = place.transposed ? c : r, right = place.transposed ? r : c;
       const int64_t tile = left / kTileSide * 2 + right / kTileSide;
-      store_value(place.out + r * place.stride + c,
-                  sum[tile * kSumWords + left % kTileSide * kTileSide + right % kTileSide]);
+      const float value = sum[tile * kSumWords + left % kTileSide * kTileSide + right % kTileSide];
+      Out* out = place.out + r * place.stride + c;
+      store_value(out, place.add ? load_value(out) + value : value);
     }
 }
 

@@ -134,6 +134,11 @@ void pack_avx512(const Vectors& from, uint16_t* strips) {
   from.f32 ? pack_values<kLeft, float>(from, strips) : pack_values<kLeft, uint16_t>(from, strips);
 }
 
+inline __m512 load_half(const float* from, __mmask16 columns) { return _mm512_maskz_loadu_ps(columns, from); }
+inline __m512 load_half(const uint16_t* from, __mmask16 columns) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from)), 16));
+}
+
 inline void store_row(float* out, __m512 low, __m512 high, __mmask32 columns) {
   _mm512_mask_storeu_ps(out, static_cast<__mmask16>(columns), low);
   _mm512_mask_storeu_ps(out + kTileSide, static_cast<__mmask16>(columns >> kTileSide), high);
@@ -159,9 +164,16 @@ void store_avx512(const float* sum, const Place<Out>& place) {
     if (place.transposed) transpose(right);
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i)
-      if (first + i < place.rows)
-        store_row(place.out + (first + i) * place.stride, _mm512_castsi512_ps(left[i]), _mm512_castsi512_ps(right[i]),
-                  columns);
+      if (first + i < place.rows) {
+        Out* out = place.out + (first + i) * place.stride;
+        __m512 low_half = _mm512_castsi512_ps(left[i]), high_half = _mm512_castsi512_ps(right[i]);
+        if (place.add) {
+          low_half = _mm512_add_ps(low_half, load_half(out, static_cast<__mmask16>(columns)));
+          high_half =
+              _mm512_add_ps(high_half, load_half(out + kTileSide, static_cast<__mmask16>(columns >> kTileSide)));
+        }
+        store_row(out, low_half, high_half, columns);
+      }
   }
 }
 

@@ -55,6 +55,7 @@ struct Place {
   int64_t rows;
   int64_t columns;
   bool transposed;
+  bool add;  // to what is there
 };
 
 struct TileKernels {

@@ -53,6 +53,19 @@ void check_input(const ExpertsInput& in) {
   check_bank(in.x_TD, in.shared->w2_DF, {D, shared_F}, "shared w2 (D, F)");
 }
 
+void check_into(const ExpertsInput& in, const BankGradients& into) {
+  constexpr auto where = "[moe_experts] ";
+  check<Error>(in.x_TD.is_cpu() && in.x_TD.scalar_type() != at::kDouble, where,
+               "gradients go into f32 buffers for f32 and bf16 banks on the CPU alone");
+  const auto fits = [](const at::Tensor& gradient, const at::Tensor& bank) {
+    return gradient.defined() && gradient.sizes() == bank.sizes() && gradient.scalar_type() == at::kFloat &&
+           gradient.is_cpu() && gradient.is_contiguous();
+  };
+  check<ShapeError>(fits(into.w13_E2FD, in.w13_E2FD) && fits(into.w2_EDF, in.w2_EDF), where,
+                    "buffers of gradients must be f32, contiguous and of the banks' sizes ", in.w13_E2FD.sizes(),
+                    " and ", in.w2_EDF.sizes());
+}
+
 // The path of GPUs: the same in single operations. Autocast casts what goes in, so that gradients reach the originals.
 at::Tensor composed(ExpertsInput in) {
   const auto device = in.x_TD.device().type();
@@ -71,7 +84,8 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x_TD, const at::Tensor& weight_N,
                             const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF,
                             const std::optional<at::Tensor>& shared_w13, const std::optional<at::Tensor>& shared_w2,
-                            const DispatchPlan& plan, Activation activation, bool round_products) {
+                            const DispatchPlan& plan, Activation activation, bool round_products,
+                            const std::optional<BankGradients>& into) {
     const at::Tensor shared_w13_2FD = shared_w13.value_or(at::Tensor());
     const at::Tensor shared_w2_DF = shared_w2.value_or(at::Tensor());
     const ExpertsInput in =
@@ -81,6 +95,11 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
                    plan);
     ctx->saved_data["gelu"] = activation == Activation::gelu;
     ctx->saved_data["round_products"] = round_products;
+    if (into) {
+      ctx->saved_data["into_w13"] = into->w13_E2FD;
+      ctx->saved_data["into_w2"] = into->w2_EDF;
+      ctx->saved_data["into_adds"] = into->accumulate;
+    }
     ctx->saved_data["want_x"] = x_TD.requires_grad();
     ctx->saved_data["want_w13"] = w13_E2FD.requires_grad();
     ctx->saved_data["want_w2"] = w2_EDF.requires_grad();
@@ -98,10 +117,19 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
     const ExpertsWanted wanted{.x = ctx->saved_data["want_x"].toBool(),
                                .w13 = ctx->saved_data["want_w13"].toBool(),
                                .w2 = ctx->saved_data["want_w2"].toBool(),
-                               .shared = ctx->saved_data["want_shared"].toBool()};
+                               .shared = ctx->saved_data["want_shared"].toBool(),
+                               .into = into_of(ctx)};
     const ExpertsOutput out{.y_TD = {}, .h_R2F = saved[6], .shared_h_T2F = saved[7]};
-    const ExpertsGradient g = moe_experts_backward_cpu(in, out, gradients[0].contiguous(), wanted);
-    return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}, {}};
+    ExpertsGradient g = moe_experts_backward_cpu(in, out, gradients[0].contiguous(), wanted);
+    if (wanted.into) g.w13_E2FD = g.w2_EDF = at::Tensor();
+    return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}, {}, {}};
+  }
+
+  static std::optional<BankGradients> into_of(AutogradContext* ctx) {
+    if (ctx->saved_data.count("into_w13") == 0) return std::nullopt;
+    return BankGradients{.w13_E2FD = ctx->saved_data["into_w13"].toTensor(),
+                         .w2_EDF = ctx->saved_data["into_w2"].toTensor(),
+                         .accumulate = ctx->saved_data["into_adds"].toBool()};
   }
 
   static ExpertsInput input_of(const variable_list& t, const DispatchPlan& plan, Activation activation,
@@ -122,7 +150,7 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
 
 at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const at::Tensor& weight_N,
                        const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const std::optional<SharedExpert>& shared,
-                       Activation activation) {
+                       Activation activation, const std::optional<BankGradients>& into) {
   const bool rounds = rounds_products(w13_E2FD);
   const ExpertsInput in{.x_TD = rounds ? x_TD.to(at::kFloat) : x_TD,
                         .plan = plan,
@@ -133,12 +161,13 @@ at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const a
                         .activation = activation,
                         .round_products = rounds};
   check_input(in);
+  if (into) check_into(in, *into);
   if (!in.x_TD.is_cpu()) return composed(in);
   using Maybe = std::optional<at::Tensor>;  // autograd takes no undefined tensors as inputs
   return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
                            in.w2_EDF.contiguous(), in.shared ? Maybe(in.shared->w13_2FD.contiguous()) : Maybe(),
                            in.shared ? Maybe(in.shared->w2_DF.contiguous()) : Maybe(), plan, activation,
-                           in.round_products);
+                           in.round_products, into);
 }
 
 }  // namespace polyphony::ops

@@ -88,13 +88,14 @@ struct BankTask {
   at::Tensor out_MN;
   at::Tensor left_RM;
   at::Tensor right_RN;
+  bool add;
 };
 
 void add_bank_tasks(std::vector<BankTask>& tasks, const at::Tensor& out_MN, const at::Tensor& left_RM,
-                    const at::Tensor& right_RN) {
+                    const at::Tensor& right_RN, bool add) {
   for (int64_t first = 0; first < out_MN.size(0); first += kRowsPerBank) {
     const int64_t count = std::min(kRowsPerBank, out_MN.size(0) - first);
-    tasks.push_back({out_MN.narrow(0, first, count), left_RM.narrow(1, first, count), right_RN});
+    tasks.push_back({out_MN.narrow(0, first, count), left_RM.narrow(1, first, count), right_RN, add});
   }
 }
 
@@ -131,8 +132,8 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
   });
 
   ExpertsGradient gradient;
-  if (wanted.w13) gradient.w13_E2FD = at::empty_like(in.w13_E2FD);
-  if (wanted.w2) gradient.w2_EDF = at::empty_like(in.w2_EDF);
+  if (wanted.w13) gradient.w13_E2FD = wanted.into ? wanted.into->w13_E2FD : at::empty_like(in.w13_E2FD);
+  if (wanted.w2) gradient.w2_EDF = wanted.into ? wanted.into->w2_EDF : at::empty_like(in.w2_EDF);
   if (in.shared && wanted.shared) {
     gradient.shared_w13_2FD = at::empty_like(in.shared->w13_2FD);
     gradient.shared_w2_DF = at::empty_like(in.shared->w2_DF);
@@ -145,12 +146,13 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
     const auto bank_of = [&](const at::Tensor& bank) { return is_shared ? bank : bank.select(0, block.expert); };
     const at::Tensor& dw13 = is_shared ? gradient.shared_w13_2FD : gradient.w13_E2FD;
     const at::Tensor& dw2 = is_shared ? gradient.shared_w2_DF : gradient.w2_EDF;
-    if (dw13.defined()) add_bank_tasks(tasks, bank_of(dw13), of_block(rows.dh_R2F), of_block(rows.x_RD));
-    if (dw2.defined()) add_bank_tasks(tasks, bank_of(dw2), of_block(rows.dy_RD), of_block(rows.a_RF));
+    const bool add = !is_shared && wanted.into && wanted.into->accumulate;
+    if (dw13.defined()) add_bank_tasks(tasks, bank_of(dw13), of_block(rows.dh_R2F), of_block(rows.x_RD), add);
+    if (dw2.defined()) add_bank_tasks(tasks, bank_of(dw2), of_block(rows.dy_RD), of_block(rows.a_RF), add);
   }
   for_each_task(static_cast<int64_t>(tasks.size()), [&](int64_t i) {
     const BankTask& task = tasks[static_cast<size_t>(i)];
-    product_on_this_thread(task.out_MN, task.left_RM.t(), task.right_RN, in.round_products);
+    product_on_this_thread(task.out_MN, task.left_RM.t(), task.right_RN, in.round_products, task.add);
   });
 
   if (wanted.x) gradient.x_TD = sum_rows_of_tokens(routed.dx_RD, {}, plan, shared.dx_RD);

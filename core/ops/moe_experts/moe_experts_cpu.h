@@ -38,6 +38,7 @@ struct ExpertsWanted {
   bool w13 = true;
   bool w2 = true;
   bool shared = true;
+  std::optional<BankGradients> into;  // instead of w13 and w2
 };
 
 ExpertsOutput moe_experts_forward_cpu(const ExpertsInput& in);

@@ -138,7 +138,8 @@ void store_as(void (*store)(const float*, const Place<Out>&), const PairSums& s,
                 .stride = N,
                 .rows = std::min(2 * kTileSide, rows - row),
                 .columns = std::min(2 * kTileSide, N - column),
-                .transposed = false});
+                .transposed = false,
+                .add = false});
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ namespace {
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b, at::ScalarType dtype, CpuLevel level) {
   const at::Tensor out = at::full({a.size(0), b.size(1)}, 7.0, at::TensorOptions().dtype(dtype));
-  bf16_product(out, a, b, level);
+  bf16_product(out, a, b, false, level);
   return out;
 }
 
@@ -67,10 +67,23 @@ TEST_P(Bf16Product, TakesAndWritesPartsOfLargerTensors) {
   const auto out = at::full({50, 60}, 7.0f);
   const auto part = out.narrow(0, 3, 40).narrow(1, 5, 33);
   const auto left = a.narrow(0, 7, 40).narrow(1, 11, 70), right = b.narrow(0, 20, 33).narrow(1, 2, 70).t();
-  bf16_product(part, left, right, GetParam());
+  bf16_product(part, left, right, false, GetParam());
   EXPECT_LT(distance(part, at::mm(left.to(at::kDouble), right.to(at::kDouble))), 1e-5);
   part.fill_(7.0f);
   EXPECT_TRUE(at::equal(out, at::full({50, 60}, 7.0f))) << "wrote beside its place";
+}
+
+TEST_P(Bf16Product, AddsToWhatIsThere) {
+  at::manual_seed(4);
+  for (const auto& [M, K, N] : kShapes) {
+    const auto a = at::randn({M, K}).to(at::kBFloat16), b = at::randn({K, N}).to(at::kBFloat16);
+    for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+      const auto before = at::randn({M, N}).to(dtype), out = before.clone();
+      bf16_product(out, a, b, true, GetParam());
+      EXPECT_LT(distance(out, at::mm(a.to(at::kDouble), b.to(at::kDouble)) + before.to(at::kDouble)),
+                dtype == at::kFloat ? 1e-5 : 4e-3);
+    }
+  }
 }
 
 TEST_P(Bf16Product, OfNothingIsNothingOrZero) {

@@ -189,6 +189,50 @@ TEST(MoeExperts, SkipsGradientsOfFrozenBanks) {
   EXPECT_TRUE(at::equal(some[1], all[1]));
 }
 
+TEST(MoeExperts, LeavesGradientsInF32BuffersThatItAddsToOrOverwrites) {
+  at::manual_seed(12);
+  for (const auto dtype : {at::kFloat, at::kBFloat16})
+    for (const bool accumulate : {true, false}) {
+      const Case c = make_case({}, dtype, true);
+      const auto& t = c.tensors;
+      const auto dy = at::randn_like(t[0]);
+      const auto expected = torch::autograd::grad({run(c)}, {t[0], t[2], t[3], t[4]}, {dy});
+      const BankGradients into{
+          .w13_E2FD = at::randn(t[2].sizes()), .w2_EDF = at::randn(t[3].sizes()), .accumulate = accumulate};
+      const auto before13 = into.w13_E2FD.clone(), before2 = into.w2_EDF.clone();
+      const auto y = moe_experts(t[0], c.plan, t[1], t[2], t[3], shared_of(t), Activation::silu, into);
+      const auto got =
+          torch::autograd::grad({y}, {t[0], t[2], t[3], t[4]}, {dy}, std::nullopt, false, /*allow_unused=*/true);
+      EXPECT_TRUE(at::equal(got[0], expected[0]));
+      EXPECT_TRUE(at::equal(got[3], expected[3]));
+      EXPECT_FALSE(got[1].defined() || got[2].defined());
+      const double tolerance = dtype == at::kFloat ? 1e-5 : 1e-2;  // autograd's gradients of bf16 banks are bf16
+      const auto check_close = [&](const at::Tensor& now, const at::Tensor& before, const at::Tensor& gradient) {
+        const auto added = accumulate ? now - before : now;
+        EXPECT_LT((added - gradient.to(at::kFloat)).norm().item<float>(),
+                  tolerance * gradient.to(at::kFloat).norm().item<float>());
+      };
+      check_close(into.w13_E2FD, before13, expected[1]);
+      check_close(into.w2_EDF, before2, expected[2]);
+    }
+}
+
+TEST(MoeExperts, RefusesBuffersThatDoNotFit) {
+  const Case c = make_case({}, at::kFloat, false);
+  const auto& t = c.tensors;
+  const auto run_into = [&](const at::Tensor& w13, const at::Tensor& w2) {
+    moe_experts(t[0], c.plan, t[1], t[2], t[3], {}, Activation::silu, BankGradients{w13, w2, true});
+  };
+  const auto w13 = at::zeros_like(t[2]), w2 = at::zeros_like(t[3]);
+  EXPECT_THROW(run_into(w13, {}), ShapeError);
+  EXPECT_THROW(run_into(w2, w13), ShapeError);
+  EXPECT_THROW(run_into(w13.to(at::kBFloat16), w2), ShapeError);
+  const Case wide = make_case({}, at::kDouble, false);
+  EXPECT_THROW(moe_experts(wide.tensors[0], wide.plan, wide.tensors[1], wide.tensors[2], wide.tensors[3], {},
+                           Activation::silu, BankGradients{w13, w2, true}),
+               Error);
+}
+
 TEST(MoeExperts, UnderAutocastRoundsProductsAloneAndReachesF32Parameters) {
   at::manual_seed(10);
   const Case c = make_case({}, at::kFloat, true);

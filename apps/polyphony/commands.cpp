@@ -7,6 +7,7 @@ namespace polyphony::cli {
 
 Run define_generate(CLI::App& app, Terminal& terminal);
 Run define_caption(CLI::App& app, Terminal& terminal);
+Run define_chat(CLI::App& app, Terminal& terminal);
 Run define_batch(CLI::App& app, Terminal& terminal);
 Run define_train(CLI::App& app, Terminal& terminal);
 Run define_eval(CLI::App& app, Terminal& terminal);
@@ -33,6 +34,12 @@ constexpr Command kCommands[] = {
      "  cat circle.png | polyphony caption -\n"
      "See also: polyphony generate, polyphony batch",
      &define_caption},
+    {"chat", "Let a language model go on with a text, or answer.",
+     "  polyphony chat --model OLMoE-1B-7B-0924-Instruct --prompt 'What is a mixture of experts?'\n"
+     "  polyphony chat --model OLMoE-1B-7B-0924 --prompt @story.txt --temperature 0.8 --top-p 0.95 --seed 7\n"
+     "  polyphony chat --model OLMoE-1B-7B-0924-Instruct\n"
+     "See also: polyphony inspect, docs/olmoe.md",
+     &define_chat},
     {"batch", "Answer many requests from one file; a bad line is reported and passed over.",
      "  polyphony batch jobs.jsonl --output pictures\n"
      "  polyphony batch jobs.jsonl --output pictures --resume\n"

@@ -38,6 +38,8 @@ void install_signal_handlers() {
 
 int interrupted() noexcept { return noted_signal.load(std::memory_order_relaxed); }
 
+int take_interrupt() noexcept { return noted_signal.exchange(0, std::memory_order_relaxed); }
+
 void throw_if_interrupted() {
   if (const int number = interrupted())
     fail<CancelledError>("[signal] stopped by ", number == SIGINT ? "SIGINT" : "SIGTERM");

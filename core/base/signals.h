@@ -11,6 +11,9 @@ void install_signal_handlers();
 // The number of the first signal that was noted (SIGINT, SIGTERM), or 0. Cheap; from any thread.
 int interrupted() noexcept;
 
+// The number of the first signal that was noted, or 0; the next one is a first one again.
+int take_interrupt() noexcept;
+
 // Throws CancelledError if a signal was noted.
 void throw_if_interrupted();
 

@@ -45,6 +45,26 @@ void append_to_cache(KvCache& cache, const at::Tensor& k_BGC, const at::Tensor& 
   for (int64_t& length : cache.lengths) ++length;
 }
 
+void extend_cache(KvCache& cache, const at::Tensor& k_GSC, const at::Tensor& v_GSC) {
+  if (!cache.k_BGSC.defined()) {
+    fill_cache(cache, k_GSC.unsqueeze(0), v_GSC.unsqueeze(0), {k_GSC.size(1)});
+    return;
+  }
+  const int64_t G = cache.k_BGSC.size(1), C = cache.k_BGSC.size(3), added = k_GSC.size(1);
+  check<ShapeError>(cache.num_samples() == 1 && k_GSC.dim() == 3 && k_GSC.size(0) == G && k_GSC.size(2) == C,
+                    "[kv_cache] expected keys (", G, ", S, ", C, ") for one sample, got ", k_GSC.sizes(), " for ",
+                    cache.num_samples());
+  int64_t& length = cache.lengths.front();
+  if (length + added > cache.k_BGSC.size(2)) {
+    const int64_t capacity = std::max(length + added, 2 * cache.k_BGSC.size(2));
+    cache.k_BGSC = with_capacity(cache.k_BGSC, capacity);
+    cache.v_BGSC = with_capacity(cache.v_BGSC, capacity);
+  }
+  cache.k_BGSC[0].narrow(1, length, added).copy_(k_GSC.detach());
+  cache.v_BGSC[0].narrow(1, length, added).copy_(v_GSC.detach());
+  length += added;
+}
+
 KvCache select_samples(const KvCache& cache, const std::vector<int64_t>& samples) {
   const at::Tensor index = at::tensor(samples, at::kLong).to(cache.k_BGSC.device());
   KvCache selected{

@@ -25,6 +25,9 @@ void fill_cache(KvCache& cache, const at::Tensor& k_BGSC, const at::Tensor& v_BG
 // Appends one token a sample, k and v (B, G, C). The capacity doubles where it is used up. Throws ShapeError.
 void append_to_cache(KvCache& cache, const at::Tensor& k_BGC, const at::Tensor& v_BGC);
 
+// Appends S tokens to the one sample of a cache, k and v (G, S, C); an empty cache is started. Throws ShapeError.
+void extend_cache(KvCache& cache, const at::Tensor& k_GSC, const at::Tensor& v_GSC);
+
 // The cache of the samples named, in that order; one may be named twice (beam search).
 KvCache select_samples(const KvCache& cache, const std::vector<int64_t>& samples);
 

@@ -3,9 +3,9 @@
 #include "pipelines/doctor/system_checks.h"
 
 #include <filesystem>
-#include <fstream>
 
 #include "core/base/files.h"
+#include "core/base/memory.h"
 #include "core/base/text.h"
 #include "pipelines/inspect/inspect.h"
 #include "pipelines/session.h"
@@ -16,15 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr uint64_t kEnoughMemory = uint64_t{2} << 30;
 constexpr uint64_t kEnoughDisk = uint64_t{1} << 30;
-
-uint64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  uint64_t kibibytes = 0;
-  for (std::string unit; file >> name >> kibibytes; std::getline(file, unit))
-    if (name == "MemAvailable:") return kibibytes << 10;
-  return 0;
-}
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include "pipelines/dit_moe/config.h"
 #include "pipelines/joint/folder.h"
+#include "pipelines/olmoe/config.h"
 
 namespace polyphony::pipelines {
 
@@ -33,6 +34,12 @@ const std::vector<ForwardRow>& forward_table() {
        .outputs = "clean (B, C, H, W): the predicted latents; logits (N, V) of the next word",
        .run = &forward_joint,
        .exact = {"t"}},
+      {.architecture = kOlmoeModelType,
+       .required = {"input_ids"},
+       .optional = {},
+       .inputs = "input_ids i64 (B, S)",
+       .outputs = "logits (B, S, V) of each next token, f32",
+       .run = &forward_olmoe},
       dit_moe(kDitMoeModelType),
       dit_moe(kDitMoeClassName),
   };

@@ -34,5 +34,6 @@ const std::vector<ForwardRow>& forward_table();
 TensorMap forward_autoencoder_kl(const ForwardInputs& inputs);
 TensorMap forward_dit_moe(const ForwardInputs& inputs);
 TensorMap forward_joint(const ForwardInputs& inputs);
+TensorMap forward_olmoe(const ForwardInputs& inputs);
 
 }  // namespace polyphony::pipelines

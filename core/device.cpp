@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
@@ -56,6 +57,17 @@ int num_gpus() {
   int count = 0;
   if (count_devices == nullptr || count_devices(&count) != 0) return 0;
   return count;
+}
+
+int gpu_generation(const at::Device& device) {
+  constexpr int kComputeCapabilityMajor = 75;  // the runtime's number of this attribute
+  using AttributeFunction = int(int*, int, int);
+  const auto get_attribute = reinterpret_cast<AttributeFunction*>(dlsym(RTLD_DEFAULT, "cudaDeviceGetAttribute"));
+  int major = 0;
+  if (!device.is_cuda() || get_attribute == nullptr ||
+      get_attribute(&major, kComputeCapabilityMajor, std::max<int>(device.index(), 0)) != 0)
+    return 0;
+  return major;
 }
 
 void open_cuda() {

@@ -17,6 +17,9 @@ at::Device parse_device(std::string_view name);
 // What the driver says, without opening LibTorch's CUDA library. 0 without a driver.
 int num_gpus();
 
+// The first number of a GPU's compute capability: 8 for sm_80 to sm_89, 9 for sm_90, 10 for sm_100. 0 for the CPU.
+int gpu_generation(const at::Device& device);
+
 // Makes CUDA tensors possible: opens libtorch_cuda beside libtorch_cpu. Throws DeviceError with the loader's words.
 void open_cuda();
 

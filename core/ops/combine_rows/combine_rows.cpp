@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/ops/combine_rows/row_moves.h"
+#include "core/ops/combine_rows/row_moves_cuda.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
 
 namespace polyphony::ops {
@@ -23,6 +24,10 @@ struct CombineRows : torch::autograd::Function<CombineRows> {
     const SavedWithPlan saved = load_with_plan(ctx);
     const at::Tensor& y_RD = saved.tensors[0];
     const at::Tensor& weight_N = saved.tensors[1];
+    if (!y_RD.is_cpu()) {
+      const auto [dy, dweight] = combine_gradients_cuda(gradients[0].contiguous(), y_RD, weight_N, saved.plan);
+      return {dy, dweight, {}};
+    }
     const at::Tensor dy_RD = gather_rows(gradients[0].contiguous(), saved.plan).to(weight_N.scalar_type());
     const at::Tensor dweight_R = (dy_RD * y_RD).sum(1);
     const at::Tensor weight_R = weight_N.index_select(0, saved.plan.row_R);

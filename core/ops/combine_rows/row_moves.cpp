@@ -7,10 +7,8 @@
 
 #include <cstring>
 
-#include "core/check.h"
 #include "core/ops/combine_rows/combine_rows_sum.h"
-#include "core/ops/cuda_elements.h"
-#include "core/ops/cuda_types.h"
+#include "core/ops/combine_rows/row_moves_cuda.h"
 #include "core/ops/parallel.h"
 
 namespace polyphony::ops {
@@ -52,35 +50,19 @@ void sum_rows_cpu(const at::Tensor& y_RD, const at::Tensor& weight_R, const Disp
 }  // namespace
 
 at::Tensor gather_rows(const at::Tensor& x_TD, const DispatchPlan& plan) {
-  const at::Tensor out_RD = at::empty({plan.num_rows(), x_TD.size(1)}, x_TD.options());
-  if (x_TD.is_cpu()) {
-    gather_rows_cpu(x_TD, plan.token_R, out_RD);
-    return out_RD;
-  }
-  with_cuda_type(x_TD, [&](auto zero) {
-    using T = decltype(zero);
-    launch(PermuteRowsElement<T>{x_TD.const_data_ptr<T>(), plan.token_R.const_data_ptr<int64_t>(),
-                                 out_RD.mutable_data_ptr<T>(), plan.num_rows(), x_TD.size(1)});
-  });
+  if (!x_TD.is_cpu()) return gather_rows_cuda(x_TD, plan);
+  at::Tensor out_RD = at::empty({plan.num_rows(), x_TD.size(1)}, x_TD.options());
+  gather_rows_cpu(x_TD, plan.token_R, out_RD);
   return out_RD;
 }
 
 at::Tensor sum_rows_of_tokens(const at::Tensor& y_RD, const at::Tensor& weight_R, const DispatchPlan& plan,
                               const at::Tensor& extra_TD) {
+  if (!y_RD.is_cpu()) return sum_rows_of_tokens_cuda(y_RD, weight_R, plan, extra_TD);
   at::Tensor out_TD = at::empty({plan.num_tokens, y_RD.size(1)}, y_RD.options());
-  if (y_RD.is_cpu()) {
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, y_RD.scalar_type(), "combine_rows",
-                                   [&] { sum_rows_cpu<scalar_t>(y_RD, weight_R, plan, extra_TD, out_TD); });
-    return out_TD;
-  }
-  with_cuda_type(y_RD, [&](auto zero) {
-    using T = decltype(zero);
-    launch(CombineRowsElement<T>{y_RD.const_data_ptr<T>(),
-                                 weight_R.defined() ? weight_R.const_data_ptr<float>() : nullptr,
-                                 plan.token_offset_T1.const_data_ptr<int64_t>(), plan.slot_R.const_data_ptr<int64_t>(),
-                                 out_TD.mutable_data_ptr<T>(), plan.num_tokens, y_RD.size(1)});
-  });
-  return extra_TD.defined() ? out_TD.add_(extra_TD) : out_TD;
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, y_RD.scalar_type(), "combine_rows",
+                                 [&] { sum_rows_cpu<scalar_t>(y_RD, weight_R, plan, extra_TD, out_TD); });
+  return out_TD;
 }
 
 }  // namespace polyphony::ops

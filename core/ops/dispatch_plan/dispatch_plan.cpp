@@ -5,6 +5,7 @@
 
 #include "core/check.h"
 #include "core/ops/dispatch_plan/dispatch_plan_cpu.h"
+#include "core/ops/dispatch_plan/dispatch_plan_cuda.h"
 
 namespace polyphony::ops {
 
@@ -19,7 +20,7 @@ DispatchPlan make_dispatch_plan(const at::Tensor& token_N, const at::Tensor& exp
   check<ShapeError>(num_tokens >= 0 && num_experts > 0, where, "expected num_tokens >= 0 and num_experts > 0, got ",
                     num_tokens, " and ", num_experts);
   return token_N.is_cpu() ? dispatch_plan_cpu(token_N, expert_N, num_tokens, num_experts)
-                          : dispatch_plan_reference(token_N, expert_N, num_tokens, num_experts);
+                          : dispatch_plan_cuda(token_N, expert_N, num_tokens, num_experts);
 }
 
 }  // namespace polyphony::ops

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The definition of a dispatch plan in stable sorts of LibTorch; also the path of CUDA devices.
+// The definition of a dispatch plan in stable sorts of LibTorch.
 #include <ATen/ATen.h>
 
 #include "core/check.h"

@@ -6,9 +6,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
-#include "core/ops/cuda_elements.h"
-#include "core/ops/cuda_types.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
+#include "core/ops/gated_activation/gated_activation_cuda.h"
 #include "core/ops/gated_activation/gated_activation_rows.h"
 #include "core/ops/parallel.h"
 
@@ -47,28 +46,14 @@ at::Tensor run_forward(const at::Tensor& h_R2F, Activation activation) {
   if (h_R2F.is_cpu())
     return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation",
                                           [&] { return forward_cpu<scalar_t>(h_R2F, activation); });
-  const int64_t F = h_R2F.size(1) / 2;
-  at::Tensor a_RF = at::empty({h_R2F.size(0), F}, h_R2F.options());
-  with_cuda_type(h_R2F, [&](auto zero) {
-    using T = decltype(zero);
-    launch(GatedActivationElement<T>{h_R2F.const_data_ptr<T>(), a_RF.mutable_data_ptr<T>(), h_R2F.size(0), F,
-                                     activation == Activation::gelu});
-  });
-  return a_RF;
+  return gated_activation_cuda(h_R2F, activation);
 }
 
 at::Tensor run_backward(const at::Tensor& h_R2F, const at::Tensor& da_RF, Activation activation) {
   if (h_R2F.is_cpu())
     return AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, h_R2F.scalar_type(), "gated_activation_backward",
                                           [&] { return backward_cpu<scalar_t>(h_R2F, da_RF, activation); });
-  at::Tensor dh_R2F = at::empty_like(h_R2F);
-  with_cuda_type(h_R2F, [&](auto zero) {
-    using T = decltype(zero);
-    launch(GatedActivationGradient<T>{h_R2F.const_data_ptr<T>(), da_RF.const_data_ptr<T>(),
-                                      dh_R2F.mutable_data_ptr<T>(), da_RF.size(0), da_RF.size(1),
-                                      activation == Activation::gelu});
-  });
-  return dh_R2F;
+  return gated_activation_gradient_cuda(h_R2F, da_RF, activation).h_R2F;
 }
 
 struct GatedActivation : torch::autograd::Function<GatedActivation> {

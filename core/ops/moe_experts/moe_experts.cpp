@@ -6,12 +6,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
-#include "core/ops/combine_rows/combine_rows.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
-#include "core/ops/grouped_mlp/grouped_mlp.h"
+#include "core/ops/grouped_mlp/grouped_product.h"
 #include "core/ops/linear/linear.h"
 #include "core/ops/moe_experts/moe_experts_cpu.h"
-#include "core/ops/permute_rows/permute_rows.h"
+#include "core/ops/moe_experts/moe_experts_cuda.h"
 
 namespace polyphony::ops {
 namespace {
@@ -66,18 +65,13 @@ void check_into(const ExpertsInput& in, const BankGradients& into) {
                     " and ", in.w2_EDF.sizes());
 }
 
-// The path of GPUs: the same in single operations. Autocast casts what goes in, so that gradients reach the originals.
-at::Tensor composed(ExpertsInput in) {
+// On a GPU autocast casts what goes in, outside the graph's one node, so that gradients reach the originals.
+void cast_for_autocast(ExpertsInput& in) {
   const auto device = in.x_TD.device().type();
-  if (at::autocast::is_autocast_enabled(device)) {
-    const auto dtype = at::autocast::get_autocast_dtype(device);
-    for (at::Tensor* t : {&in.x_TD, &in.w13_E2FD, &in.w2_EDF}) *t = t->to(dtype);
-  }
-  const at::Tensor y_RD = grouped_mlp(permute_rows(in.x_TD, in.plan), in.plan, in.w13_E2FD, in.w2_EDF, in.activation);
-  const at::Tensor y_TD = combine_rows(y_RD, in.weight_N, in.plan);
-  if (!in.shared) return y_TD;
-  const at::Tensor h_T2F = ops::linear(in.x_TD, in.shared->w13_2FD);
-  return y_TD + ops::linear(gated_activation(h_T2F, in.activation), in.shared->w2_DF);
+  if (in.x_TD.is_cpu() || !at::autocast::is_autocast_enabled(device)) return;
+  const auto dtype = at::autocast::get_autocast_dtype(device);
+  for (at::Tensor* t : {&in.x_TD, &in.w13_E2FD, &in.w2_EDF}) *t = t->to(dtype);
+  if (in.shared) in.shared = SharedExpert{in.shared->w13_2FD.to(dtype), in.shared->w2_DF.to(dtype)};
 }
 
 struct MoeExperts : torch::autograd::Function<MoeExperts> {
@@ -90,7 +84,9 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
     const at::Tensor shared_w2_DF = shared_w2.value_or(at::Tensor());
     const ExpertsInput in =
         input_of({x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF}, plan, activation, round_products);
-    ExpertsOutput out = moe_experts_forward_cpu(in);
+    const ExpertsOutput out =
+        x_TD.is_cpu() ? moe_experts_forward_cpu(in)
+                      : moe_experts_forward_cuda(in, multiplies_in_one_launch(x_TD, w2_EDF.sizes().slice(1)));
     save_with_plan(ctx, {x_TD, weight_N, w13_E2FD, w2_EDF, shared_w13_2FD, shared_w2_DF, out.h_R2F, out.shared_h_T2F},
                    plan);
     ctx->saved_data["gelu"] = activation == Activation::gelu;
@@ -120,7 +116,11 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
                                .shared = ctx->saved_data["want_shared"].toBool(),
                                .into = into_of(ctx)};
     const ExpertsOutput out{.y_TD = {}, .h_R2F = saved[6], .shared_h_T2F = saved[7]};
-    ExpertsGradient g = moe_experts_backward_cpu(in, out, gradients[0].contiguous(), wanted);
+    const at::Tensor dy_TD = gradients[0].contiguous();
+    ExpertsGradient g = dy_TD.is_cpu()
+                            ? moe_experts_backward_cpu(in, out, dy_TD, wanted)
+                            : moe_experts_backward_cuda(in, out, dy_TD, wanted,
+                                                        multiplies_in_one_launch(in.x_TD, in.w2_EDF.sizes().slice(1)));
     if (wanted.into) g.w13_E2FD = g.w2_EDF = at::Tensor();
     return {g.x_TD, g.weight_N, g.w13_E2FD, g.w2_EDF, g.shared_w13_2FD, g.shared_w2_DF, {}, {}, {}, {}};
   }
@@ -152,17 +152,17 @@ at::Tensor moe_experts(const at::Tensor& x_TD, const DispatchPlan& plan, const a
                        const at::Tensor& w13_E2FD, const at::Tensor& w2_EDF, const std::optional<SharedExpert>& shared,
                        Activation activation, const std::optional<BankGradients>& into) {
   const bool rounds = rounds_products(w13_E2FD);
-  const ExpertsInput in{.x_TD = rounds ? x_TD.to(at::kFloat) : x_TD,
-                        .plan = plan,
-                        .weight_N = weight_N,
-                        .w13_E2FD = w13_E2FD,
-                        .w2_EDF = w2_EDF,
-                        .shared = shared,
-                        .activation = activation,
-                        .round_products = rounds};
+  ExpertsInput in{.x_TD = rounds ? x_TD.to(at::kFloat) : x_TD,
+                  .plan = plan,
+                  .weight_N = weight_N,
+                  .w13_E2FD = w13_E2FD,
+                  .w2_EDF = w2_EDF,
+                  .shared = shared,
+                  .activation = activation,
+                  .round_products = rounds};
   check_input(in);
   if (into) check_into(in, *into);
-  if (!in.x_TD.is_cpu()) return composed(in);
+  cast_for_autocast(in);
   using Maybe = std::optional<at::Tensor>;  // autograd takes no undefined tensors as inputs
   return MoeExperts::apply(in.x_TD.contiguous(), in.weight_N.contiguous(), in.w13_E2FD.contiguous(),
                            in.w2_EDF.contiguous(), in.shared ? Maybe(in.shared->w13_2FD.contiguous()) : Maybe(),

@@ -6,38 +6,33 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
-#include "core/ops/cuda_elements.h"
+#include "core/ops/parallel.h"
+#include "core/ops/topk_softmax/topk_softmax_cuda.h"
+#include "core/ops/topk_softmax/topk_softmax_row.h"
 
 namespace polyphony::ops {
 namespace {
 
-TopkSoftmax run(const at::Tensor& logits_TE, int64_t K) {
-  const int64_t num_tokens = logits_TE.size(0);
-  TopkSoftmax out{.weight_TK = at::empty({num_tokens, K}, logits_TE.options()),
-                  .expert_TK = at::empty({num_tokens, K}, logits_TE.options().dtype(at::kLong)),
+TopkSoftmax topk_softmax_cpu(const at::Tensor& logits_TE, int64_t K) {
+  const int64_t E = logits_TE.size(1);
+  TopkSoftmax out{.weight_TK = at::empty({logits_TE.size(0), K}, logits_TE.options()),
+                  .expert_TK = at::empty({logits_TE.size(0), K}, logits_TE.options().dtype(at::kLong)),
                   .score_TE = at::empty_like(logits_TE)};
-  const TopkSoftmaxElement element{logits_TE.const_data_ptr<float>(),
-                                   out.score_TE.mutable_data_ptr<float>(),
-                                   out.weight_TK.mutable_data_ptr<float>(),
-                                   out.expert_TK.mutable_data_ptr<int64_t>(),
-                                   num_tokens,
-                                   logits_TE.size(1),
-                                   K};
-  const c10::DeviceGuard guard(logits_TE.device());
-  if (logits_TE.is_cuda()) {
-    launch(element);
-  } else {
-    at::parallel_for(0, element.count(), 64, [&](int64_t first, int64_t last) {
-      for (int64_t t = first; t < last; ++t) element(t);
-    });
-  }
+  const float* logit = logits_TE.const_data_ptr<float>();
+  float* score = out.score_TE.mutable_data_ptr<float>();
+  float* weight = out.weight_TK.mutable_data_ptr<float>();
+  int64_t* expert = out.expert_TK.mutable_data_ptr<int64_t>();
+  at::parallel_for(0, logits_TE.size(0), kRowsPerChunk, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t)
+      topk_softmax_row(logit + t * E, E, K, score + t * E, weight + t * K, expert + t * K);
+  });
   return out;
 }
 
 struct TopkSoftmaxFunction : torch::autograd::Function<TopkSoftmaxFunction> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* ctx, const at::Tensor& logits_TE,
                                                 int64_t K) {
-    const TopkSoftmax out = run(logits_TE, K);
+    const TopkSoftmax out = logits_TE.is_cpu() ? topk_softmax_cpu(logits_TE, K) : topk_softmax_cuda(logits_TE, K);
     ctx->save_for_backward({out.expert_TK, out.score_TE});
     ctx->mark_non_differentiable({out.expert_TK, out.score_TE});
     return {out.weight_TK, out.expert_TK, out.score_TE};
@@ -47,6 +42,7 @@ struct TopkSoftmaxFunction : torch::autograd::Function<TopkSoftmaxFunction> {
                                                  torch::autograd::variable_list gradients) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor& score_TE = saved[1];
+    if (!score_TE.is_cpu()) return {topk_softmax_gradient_cuda(score_TE, saved[0], gradients[0].contiguous()), {}};
     const int64_t E = score_TE.size(1);
     // Missing choices point at the column behind the last expert, which is dropped.
     const at::Tensor dscore_TE =

@@ -5,12 +5,12 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <vector>
 
+#include "bench/measure.h"
 #include "core/ops/moe_experts/moe_experts.h"
 
 namespace polyphony::ops {
@@ -53,16 +53,11 @@ std::vector<double> medians(const std::vector<std::function<void()>>& candidates
   std::vector<std::vector<double>> times(candidates.size());
   for (int round = 0; round < kRounds + 1; ++round)
     for (size_t i = 0; i < candidates.size(); ++i) {
-      const auto start = std::chrono::steady_clock::now();
-      candidates[i]();
-      const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
-      if (round >= 1) times[i].push_back(took.count());
+      const double ms = bench::milliseconds(candidates[i]);
+      if (round >= 1) times[i].push_back(ms);
     }
   std::vector<double> out;
-  for (auto& t : times) {
-    std::nth_element(t.begin(), t.begin() + kRounds / 2, t.end());
-    out.push_back(t[kRounds / 2]);
-  }
+  for (const auto& t : times) out.push_back(bench::median(t));
   return out;
 }
 

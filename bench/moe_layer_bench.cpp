@@ -1,248 +1,163 @@
 // SPDX-License-Identifier: Apache-2.0
-// The experts of one layer of OLMoE-1B-7B's shape (width 2048, hidden 1024, 64 experts, 8 a token), bf16, routing
-// given, against the two ways that LibTorch offers: a loop over experts, and its grouped product. In turns in one run,
-// on the same weights and inputs, over three layers of weights (2.4 GB), so that caches do not answer.
-//   moe_layer_bench [THREADS] [REPETITIONS] [anyway]   (default 2, 7); a table on stderr, JSON on stdout
-// Refuses to start on a busy machine, unless told to anyway.
+// The experts of a layer of OLMoE-1B-7B's shape (width 2048, hidden 1024, 64 experts, 8 a token), routing given: the
+// side of the layer cases that is ours, and what makes the weights and inputs of all sides.
+//   moe_layer_bench LAYERS.safetensors [THREADS [FORMAT]]   (default 2 bf16); the file is made where it is missing:
+//   three layers of bf16 weights, 2.4 GB, in turns, so that caches do not answer. FORMAT: what run's weights are packed
+//   in
+// input TOKENS REPETITIONS SEED FILE   x_RTD bf16, expert_RTK i64, weight_RTK f32, dy_RTD bf16, layer_R i64
+// run IN OUT|-, train IN OUT|-         "ms" of each repetition; OUT: y, or the gradients, of the last one
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <string>
-#include <thread>
-#include <utility>
-#include <vector>
+#include <filesystem>
 
+#include "bench/measure.h"
+#include "bench/serve.h"
 #include "core/base/cpu_level.h"
-#include "core/ops/bf16_product/tiles.h"
-#include "core/ops/moe_experts/moe_experts.h"
+#include "core/ops/packed_product/packed_product.h"
+#include "core/rng.h"
 
-namespace polyphony::ops {
+namespace polyphony::bench {
 namespace {
 
 constexpr int64_t kD = 2048, kF = 1024, kE = 64, kK = 8, kLayers = 3;
 
 struct Layer {
   at::Tensor w13_E2FD, w2_EDF;
+  ops::PackedExperts packed;
 };
+
+void make_layers(const std::filesystem::path& file) {
+  auto generator = make_generator(1);
+  TensorMap tensors;
+  for (int64_t l = 0; l < kLayers; ++l) {
+    const auto drawn = [&](at::IntArrayRef shape) {
+      return at::empty(shape, at::kBFloat16).normal_(0, 0.02, generator);
+    };
+    tensors["w13." + std::to_string(l)] = drawn({kE, 2 * kF, kD});
+    tensors["w2." + std::to_string(l)] = drawn({kE, kD, kF});
+  }
+  save_tensors(file, tensors);
+}
+
+std::vector<Layer> load_layers(const std::filesystem::path& file) {
+  if (!std::filesystem::exists(file)) make_layers(file);
+  auto tensors = load_tensors(file);
+  std::vector<Layer> layers;
+  for (int64_t l = 0; l < kLayers; ++l)
+    layers.push_back({.w13_E2FD = tensors.at("w13." + std::to_string(l)),
+                      .w2_EDF = tensors.at("w2." + std::to_string(l)),
+                      .packed = {}});
+  return layers;
+}
+
+void pack(std::vector<Layer>& layers, ops::WeightFormat format) {
+  for (auto& layer : layers)
+    layer.packed = {.w13 = ops::pack_matrices(layer.w13_E2FD, format, /*gated=*/true),
+                    .w2 = ops::pack_matrices(layer.w2_EDF, format)};
+}
+
+nlohmann::json make_input(const Words& words) {
+  const int64_t T = std::stoll(words.at(0)), R = std::stoll(words.at(1));
+  auto generator = make_generator(std::stoull(words.at(2)));
+  const auto [weight_RTK, expert_RTK] = at::rand({R, T, kE}, generator).topk(kK, -1);
+  const auto first = at::randint(kLayers, {1}, generator, at::kLong);
+  save_tensors(words.at(3), {{"x_RTD", at::randn({R, T, kD}, generator).to(at::kBFloat16)},
+                             {"dy_RTD", at::randn({R, T, kD}, generator).to(at::kBFloat16)},
+                             {"expert_RTK", expert_RTK},
+                             {"weight_RTK", weight_RTK / weight_RTK.sum(-1, true)},
+                             {"layer_R", (at::arange(R, at::kLong) + first).remainder(kLayers)}});
+  return {{"tokens", T}, {"repetitions", R}};
+}
 
 struct Routed {
-  at::Tensor x_TD, token_N, expert_N, weight_N;
+  at::Tensor x_TD, dy_TD, expert_N, weight_N;
 };
 
-Routed route(int64_t T) {
-  const auto [weight, expert] = at::rand({T, kE}).topk(kK, 1);
-  return {.x_TD = at::randn({T, kD}).to(at::kBFloat16),
-          .token_N = at::arange(T, at::kLong).repeat_interleave(kK),
-          .expert_N = expert.flatten(),
-          .weight_N = (weight / weight.sum(1, true)).flatten()};
+Routed repetition(const TensorMap& input, int64_t r) {
+  return {.x_TD = input.at("x_RTD")[r].clone(),
+          .dy_TD = input.at("dy_RTD")[r],
+          .expert_N = input.at("expert_RTK")[r].flatten(),
+          .weight_N = input.at("weight_RTK")[r].flatten()};
 }
 
-at::Tensor ours(const Layer& layer, const Routed& in) {
-  return moe_experts(in.x_TD, make_dispatch_plan(in.token_N, in.expert_N, in.x_TD.size(0), kE), in.weight_N,
-                     layer.w13_E2FD, layer.w2_EDF);
+ops::DispatchPlan plan_of(const Routed& in) {
+  const int64_t T = in.x_TD.size(0);
+  return ops::make_dispatch_plan(at::arange(T, at::kLong).repeat_interleave(kK), in.expert_N, T, kE);
 }
 
-at::Tensor activated(const at::Tensor& h_R2F) { return at::silu(h_R2F.narrow(1, 0, kF)) * h_R2F.narrow(1, kF, kF); }
+// What is timed, and what is then told of it.
+struct Way {
+  at::Tensor (*work)(const Layer& layer, const Routed& in);
+  TensorMap (*result)(const at::Tensor& y_TD, const Layer& layer, const Routed& in);
+};
 
-at::Tensor loop(const Layer& layer, const Routed& in) {
-  auto y_TD = at::zeros_like(in.x_TD);
-  for (int64_t e = 0; e < kE; ++e) {
-    const auto rows = (in.expert_N == e).nonzero().flatten();
-    if (rows.size(0) == 0) continue;
-    const auto token = in.token_N.index_select(0, rows);
-    const auto h = at::linear(in.x_TD.index_select(0, token), layer.w13_E2FD.select(0, e));
-    const auto y = at::linear(activated(h), layer.w2_EDF.select(0, e));
-    y_TD = y_TD.index_add(0, token, y * in.weight_N.index_select(0, rows).unsqueeze(1).to(y.scalar_type()));
+nlohmann::json run(const std::vector<Layer>& layers, const Words& words, const Way& way) {
+  const auto input = load_tensors(words.at(0));
+  std::vector<double> ms;
+  TensorMap out;
+  for (int64_t r = 0; r < input.at("x_RTD").size(0); ++r) {
+    const auto in = repetition(input, r);
+    const auto& layer = layers[static_cast<size_t>(input.at("layer_R")[r].item<int64_t>())];
+    at::Tensor y_TD;
+    ms.push_back(milliseconds([&] { y_TD = way.work(layer, in); }));
+    out = way.result(y_TD, layer, in);
   }
+  if (words.at(1) != "-") save_tensors(words.at(1), out);
+  return {{"ms", ms}};
+}
+
+at::Tensor forward(const Layer& layer, const Routed& in) {
+  const c10::InferenceMode inference;
+  return ops::packed_experts(in.x_TD, plan_of(in), in.weight_N, layer.packed);
+}
+
+TensorMap output(const at::Tensor& y_TD, const Layer&, const Routed&) { return {{"y", y_TD}}; }
+
+at::Tensor train(const Layer& layer, const Routed& in) {
+  for (const auto& t : {in.x_TD, layer.w13_E2FD, layer.w2_EDF}) t.requires_grad_();
+  auto y_TD = ops::moe_experts(in.x_TD, plan_of(in), in.weight_N, layer.w13_E2FD, layer.w2_EDF);
+  y_TD.backward(in.dy_TD);
   return y_TD;
 }
 
-at::Tensor grouped(const Layer& layer, const Routed& in) {
-  const auto order = at::argsort(in.expert_N, /*stable=*/true, 0, false);
-  const auto token = in.token_N.index_select(0, order);
-  const auto offsets = at::bincount(in.expert_N, {}, kE).cumsum(0).to(at::kInt);
-  const auto h = at::_grouped_mm(in.x_TD.index_select(0, token), layer.w13_E2FD.transpose(1, 2), offsets);
-  const auto y = at::_grouped_mm(activated(h), layer.w2_EDF.transpose(1, 2), offsets);
-  const auto weight = in.weight_N.index_select(0, order).unsqueeze(1).to(y.scalar_type());
-  return at::zeros_like(in.x_TD).index_add(0, token, y * weight);
-}
-
-using Way = at::Tensor (*)(const Layer&, const Routed&);
-struct Candidate {
-  const char* name;
-  Way way;
-};
-constexpr Candidate kCandidates[] = {
-    {"polyphony", &ours}, {"LibTorch loop", &loop}, {"LibTorch _grouped_mm", &grouped}};
-
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size()) / 2, values.end());
-  return values[values.size() / 2];
-}
-
-void step(Way way, const Layer& layer, const Routed& in) {
-  way(layer, in).sum().backward();
-  for (const auto& t : {layer.w13_E2FD, layer.w2_EDF, in.x_TD}) t.mutable_grad().reset();
-}
-
-// What the machine allows in the same minutes: weights read once, and products that find their operands in the level-1
-// cache, on each of the threads.
-struct Limits {
-  double gigabytes_per_second;
-  double gigaflops;
-};
-
-double tile_gigaflops() {
-  constexpr int64_t kDepth = 8, kTimes = 2000;
-  std::vector<uint16_t> strips(4 * kDepth * kTileWords);
-  std::vector<float> sum(4 * kSumWords);
-  const TileKernels& kernels = kernels_of(polyphony::cpu_level());
-  const double ms = milliseconds([&] {
-    kernels.begin(16);
-    for (int64_t i = 0; i < kTimes; ++i)
-      kernels.multiply({.left = strips.data(),
-                        .right = strips.data() + 2 * kDepth * kTileWords,
-                        .left_step = kDepth * kTileWords,
-                        .right_step = kDepth * kTileWords,
-                        .right_stride = kTileWords,
-                        .depth = kDepth,
-                        .rows = 32,
-                        .ahead = 0},
-                       sum.data(), false);
-    kernels.end();
-  });
-  return 2.0 * 32 * 32 * kTileDepth * kDepth * kTimes / ms / 1e6;
-}
-
-Limits measure_limits(const Layer& layer) {
-  const c10::InferenceMode inference;
-  const auto words = layer.w13_E2FD.view(at::kInt).flatten();
-  Limits best{};
-  for (int i = 0; i < 5; ++i) {
-    const double ms = milliseconds([&] { words.sum(at::kInt); });
-    best.gigabytes_per_second = std::max(best.gigabytes_per_second, static_cast<double>(words.nbytes()) / ms / 1e6);
-    best.gigaflops = std::max(best.gigaflops, at::get_num_threads() * tile_gigaflops());
+// The first experts' gradients stand for all: the rest would be 0.8 GB a file.
+TensorMap gradients(const at::Tensor&, const Layer& layer, const Routed& in) {
+  TensorMap out{{"dx", in.x_TD.grad()},
+                {"dw13", layer.w13_E2FD.grad().narrow(0, 0, 2).clone()},
+                {"dw2", layer.w2_EDF.grad().narrow(0, 0, 2).clone()}};
+  for (const auto& t : {layer.w13_E2FD, layer.w2_EDF}) {
+    t.mutable_grad().reset();
+    t.requires_grad_(false);
   }
-  return best;
-}
-
-void measure(std::vector<Layer>& layers, int64_t T, bool train, int repetitions, bool first) {
-  const Limits limits = measure_limits(layers[0]);
-  std::vector<std::vector<double>> times(std::size(kCandidates));
-  double worst = 0;
-  for (int r = 0; r <= repetitions; ++r) {  // the first round warms up
-    const Layer& layer = layers[static_cast<size_t>(r) % kLayers];
-    Routed in = route(T);
-    in.x_TD.requires_grad_(train);
-    std::vector<at::Tensor> outputs;
-    for (size_t i = 0; i < std::size(kCandidates); ++i) {
-      const Way way = kCandidates[i].way;
-      const double ms = milliseconds([&] {
-        if (train) return step(way, layer, in);
-        const c10::InferenceMode inference;
-        outputs.push_back(way(layer, in));
-      });
-      if (r > 0) times[i].push_back(ms);
-    }
-    for (size_t i = 1; i < outputs.size(); ++i)
-      worst = std::max(
-          worst, ((outputs[0] - outputs[i]).to(at::kFloat).norm() / outputs[i].to(at::kFloat).norm()).item<double>());
-  }
-  const double mine = median(times[0]);
-  size_t best = 1;
-  for (size_t i = 2; i < times.size(); ++i) best = median(times[i]) < median(times[best]) ? i : best;
-  const double peer = median(times[best]);
-  const auto rows = static_cast<double>(T * kK);
-  const double weights = std::min<double>(kE, rows) * 3 * kD * kF * 2 * (train ? 3 : 1);
-  const double products = 6.0 * rows * kD * kF * (train ? 3 : 1);
-  const double limit = std::max(weights / limits.gigabytes_per_second, products / limits.gigaflops) / 1e6;
-  const auto [low, high] = std::minmax_element(times[0].begin(), times[0].end());
-  std::fprintf(stderr, "layer_%s/%-6ld %9.2f %9.2f to %-9.2f %9.2f %-22s %5.2fx %9.2f %5.0f %%\n",
-               train ? "train" : "forward", static_cast<long>(T), mine, *low, *high, peer, kCandidates[best].name,
-               peer / mine, limit, 100 * limit / mine);
-  std::printf(
-      "%s\n  {\"case\": \"layer_%s/%ld\", \"unit\": \"ms\", \"ours\": %.3f, \"ours_low\": %.3f, \"ours_high\": "
-      "%.3f, \"best_peer\": %.3f, \"peer\": \"%s\", \"ratio\": %.3f, \"limit\": %.3f, \"share_of_limit\": %.3f, "
-      "\"relative_difference\": %s}",
-      first ? "" : ",", train ? "train" : "forward", static_cast<long>(T), mine, *low, *high, peer,
-      kCandidates[best].name, peer / mine, limit, limit / mine, train ? "null" : std::to_string(worst).c_str());
-}
-
-// Ticks of all processors since the machine started: busy ones, and all.
-std::pair<int64_t, int64_t> processor_ticks() {
-  std::ifstream stat("/proc/stat");
-  std::string name;
-  stat >> name;
-  int64_t busy = 0, all = 0, ticks = 0;
-  for (int field = 0; field < 8 && stat >> ticks; ++field) {
-    all += ticks;
-    if (field != 3 && field != 4) busy += ticks;  // idle and waiting for a disk
-  }
-  return {busy, all};
-}
-
-double busy_share() {
-  const auto [busy, all] = processor_ticks();
-  std::this_thread::sleep_for(std::chrono::seconds(1));
-  const auto [busy_later, all_later] = processor_ticks();
-  return static_cast<double>(busy_later - busy) / static_cast<double>(std::max<int64_t>(1, all_later - all));
-}
-
-std::string processor_name() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
-  return "unknown";
+  return out;
 }
 
 }  // namespace
-}  // namespace polyphony::ops
+}  // namespace polyphony::bench
 
 int main(int argc, char** argv) {
-  using namespace polyphony::ops;
-  const bool anyway = argc > 1 && std::string(argv[argc - 1]) == "anyway";
-  if (const double busy = busy_share(); busy > 0.1 && !anyway) {
-    std::fprintf(stderr, "[moe_layer_bench] expected a quiet machine, got processors busy %.0f %% of the time\n",
-                 100 * busy);
-    return 1;
+  using namespace polyphony;
+  using namespace polyphony::bench;
+  if (argc < 2) {
+    std::cerr << "usage: moe_layer_bench LAYERS.safetensors [THREADS [FORMAT]]\n";
+    return 2;
   }
-  at::set_num_threads(argc > 1 ? std::max(1, std::atoi(argv[1])) : 2);
-  const int repetitions = argc > 2 ? std::max(1, std::atoi(argv[2])) : 7;
-  // As the training program does, for all candidates: gradients of 0.8 GB a step are not given back to the system.
+  at::set_num_threads(argc > 2 ? std::max(1, std::atoi(argv[2])) : 2);
+  // As the training program does: gradients of 0.8 GB a step are not given back to the system.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  at::manual_seed(1);
-  std::vector<Layer> layers;
-  for (int64_t l = 0; l < kLayers; ++l)
-    layers.push_back({.w13_E2FD = at::randn({kE, 2 * kF, kD}, at::kBFloat16).mul_(0.02),
-                      .w2_EDF = at::randn({kE, kD, kF}, at::kBFloat16).mul_(0.02)});
-  const std::string level(polyphony::to_string(polyphony::cpu_level()));
-  std::fprintf(stderr, "%d thread(s), level %s; ms, medians of %d\n", at::get_num_threads(), level.c_str(),
-               repetitions);
-  std::fprintf(stderr, "%-20s %9s %22s %9s %-22s %6s %9s %7s\n", "case", "ours", "low to high", "best peer", "",
-               "ratio", "limit", "of it");
-  std::printf("{\"machine\": \"%s\", \"threads\": %d, \"level\": \"%s\", \"repetitions\": %d, \"rows\": [",
-              processor_name().c_str(), at::get_num_threads(), level.c_str(), repetitions);
-  bool first = true;
-  for (const int64_t T : {1, 16, 128, 1024, 4096}) measure(layers, T, false, repetitions, std::exchange(first, false));
-  for (auto& layer : layers) {
-    layer.w13_E2FD.requires_grad_();
-    layer.w2_EDF.requires_grad_();
+  const auto format = ops::weight_format(argc > 3 ? argv[3] : "bf16");
+  if (!format) {
+    std::cerr << "moe_layer_bench: FORMAT must be bf16, int8 or int4\n";
+    return 2;
   }
-  measure(layers, 1024, true, repetitions, false);
-  std::printf("\n]}\n");
+  auto layers = load_layers(argv[1]);
+  const double pack_ms = milliseconds([&] { pack(layers, *format); });
+  serve({{"ready", true}, {"level", std::string(to_string(cpu_level()))}, {"pack_ms", pack_ms}},
+        {{"input", &make_input},
+         {"run", [&](const Words& words) { return run(layers, words, {.work = &forward, .result = &output}); }},
+         {"train", [&](const Words& words) { return run(layers, words, {.work = &train, .result = &gradients}); }}});
 }

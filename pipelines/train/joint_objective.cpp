@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Trains the joint model: flow matching on latents of rendered scenes and next words of their captions.
 #include <ATen/ATen.h>
-#include <torch/nn/functional/loss.h>
 
 #include <optional>
 
 #include "core/check.h"
-#include "core/rng.h"
 #include "modalities/image/encode.h"
 #include "moe/expert_stats.h"
-#include "moe/losses/load_balance.h"
-#include "moe/losses/router_z.h"
 #include "pipelines/joint/draw.h"
+#include "pipelines/train/joint_loss.h"
 #include "pipelines/train/joint_recipe.h"
-#include "pipelines/train/joint_samples.h"
 #include "pipelines/train/objectives.h"
 #include "pipelines/train/scene_batch.h"
 
@@ -43,42 +39,11 @@ class JointObjective : public Objective {
   int64_t samples_per_step() const override { return recipe_.batch_size; }
 
   Loss loss(int64_t step) override {
-    const int64_t B = recipe_.batch_size;
-    auto generator = make_generator(derive_seed(options_.seed, "joint", static_cast<uint64_t>(step)));
-    auto draw = data_->to_draw(step);
-    auto seen = data_->to_caption(step);
-    const auto x0 = draw.x_BCHW;
-    const auto u_B = at::rand({B}, generator);
-    const auto t_B = recipe_.t_shift * u_B / (1 + (recipe_.t_shift - 1) * u_B);
-    const auto t = t_B.reshape({B, 1, 1, 1});
-    const auto noise = at::randn(x0.sizes(), generator);
-    const auto dropped = at::rand({B}, generator) < recipe_.text_dropout;
-    for (int64_t i = 0; i < B; ++i)
-      if (dropped[i].item<bool>()) draw.ids[static_cast<size_t>(i)].clear();
-    const JointInput input{.texts = {.draw = std::move(draw.ids), .caption = std::move(seen.ids)},
-                           .noisy_BCHW = (1 - t) * x0 + t * noise,
-                           .t_B = t_B,
-                           .pixels_NCHW = seen.x_BCHW};
-    const auto out = bundle_.model->forward(input, {.step = step});
-
-    const auto weight = t_B.clamp_min(recipe_.min_t).pow(-2);
-    const auto flow_B = (out.clean_BCHW - x0).square().mean({1, 2, 3});
-    const auto flow = (weight * flow_B).mean();
-    const auto words = at::cross_entropy_loss(out.logits_PV, out.targets_P);
-    auto balance = at::zeros({}), z = at::zeros({});
-    const auto& groups = bundle_.config.backbone.moe.groups;
-    for (const auto& routing : out.routings) {
-      balance =
-          balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
-      z = z + moe::router_z_loss(routing);
-    }
+    auto generator = joint_generator(options_.seed, step);
+    const auto batch = joint_step(*data_, recipe_, generator, step);
+    const auto out = bundle_.model->forward(batch.input, {.step = step});
+    auto loss = joint_loss(out, batch, recipe_, bundle_.config.backbone.moe.groups);
     moe::add_routings(counts_, out.routings, out.fields.modality_T);
-    Loss loss{.total = flow + recipe_.caption_weight * words + recipe_.balance_weight * balance + recipe_.z_weight * z,
-              .parts = {{"flow", flow.detach()},
-                        {"clean_mse", flow_B.mean().detach()},
-                        {"words", words.detach()},
-                        {"balance", balance.detach()},
-                        {"router_z", z.detach()}}};
     if (taught_) {
       const auto pixels = decoder_loss(*bundle_.autoencoder, data_->mix(), data_->to_decode(step), generator);
       loss.parts["pixels"] = pixels.detach();

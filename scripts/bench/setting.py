@@ -69,7 +69,7 @@ class Sides:
         try:
             program = make()
         except (PeerError, ProgramError) as error:
-            self.failed |= {name: str(error) for name, _ in named}
+            self.failed |= {name: str(error) for name, _ in named} or {str(error).split(":")[0]: str(error)}
             return None
         self.programs.append(program)
         self.sides += [Side(name, program, verb) for name, verb in named]

@@ -18,7 +18,6 @@ import time
 from pathlib import Path
 
 import case_dit_moe
-import case_instructions
 import case_layer
 import case_olmoe
 import case_train_step

@@ -18,13 +18,16 @@ class Program:
             self._process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         except OSError as error:
             raise ProgramError(f"{name}: {error}") from error
-        for stream, take in ((self._process.stdout, self._lines.put), (self._process.stderr, self._errors.append)):
-            threading.Thread(target=self._read, args=(stream, take), daemon=True).start()
+        readers = ((self._process.stdout, self._lines.put), (self._process.stderr, self._errors.append))
+        self._threads = [threading.Thread(target=self._read, args=reader, daemon=True) for reader in readers]
+        for thread in self._threads:
+            thread.start()
         self.ready = self._answer()
 
     def _read(self, stream, take):
-        for line in stream:
-            take(line)
+        with stream:
+            for line in stream:
+                take(line)
         take("")
 
     def _answer(self):
@@ -37,6 +40,7 @@ class Program:
             answer = json.loads(line)
         except ValueError:
             code = self._process.wait() if line == "" else "none"
+            self._threads[1].join(timeout=5)
             told = [text.strip() for text in self._errors if text.strip()]
             self.close()
             raise ProgramError(f"{self.name}: ended with code {code}: {(told or ['no message'])[-1][:200]}") from None
@@ -53,13 +57,14 @@ class Program:
         return self._answer()
 
     def close(self):
-        if self._process.poll() is None:
-            try:
-                self._process.stdin.close()
-                self._process.wait(timeout=10)
-            except (OSError, subprocess.TimeoutExpired):
-                self._process.kill()
-                self._process.wait()
+        try:
+            self._process.stdin.close()  # the end of its requests
+            self._process.wait(timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        for thread in self._threads:
+            thread.join(timeout=5)
 
 
 def take_turns(rounds, sides, prepare, ask, failed):

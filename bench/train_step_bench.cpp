@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
+#include <malloc.h>
 
 #include <cstdlib>
 
@@ -108,6 +109,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   at::set_num_threads(argc > 3 ? std::max(1, std::atoi(argv[3])) : 2);
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);  // as the training program does
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
   Training training(argv[1], polyphony::Config::from_file(argv[2]));
   serve({{"ready", true}, {"parameters", count_parameters(*training.bundle.model)}},
         {{"input", [&](const Words& words) { return make_input(training, words); }},

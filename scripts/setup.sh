@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what a build needs: Debian packages (root or sudo) and LibTorch into .deps/. Re-running is quick.
-# Usage: scripts/setup.sh demo|test|studio     (test needs the most)
+# Usage: scripts/setup.sh demo|test|studio|bench     (bench needs the most)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,12 +17,16 @@ qt=(qt6-base-dev libvulkan-dev)
 # clang and its runtime build the fuzz targets; xvfb draws the window where there is no screen.
 tests=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 xvfb xauth python3)
 
+# Environments of the benchmarks' peers, and the tool that counts instructions.
+bench=(python3-venv valgrind)
+
 packages=("${base[@]}")
 case "${1:-test}" in
   demo) ;;
   studio) packages+=("${qt[@]}") ;;
   test) packages+=("${qt[@]}" "${tests[@]}") ;;
-  *) echo "setup.sh: expected demo, test or studio, got '$1'" >&2; exit 2 ;;
+  bench) packages+=("${qt[@]}" "${tests[@]}" "${bench[@]}") ;;
+  *) echo "setup.sh: expected demo, test, studio or bench, got '$1'" >&2; exit 2 ;;
 esac
 
 missing=()

@@ -30,6 +30,7 @@ def main():
         code = llama.llama_decode(context, llama.llama_batch_get_one(array, len(ids)))
         if code != 0:
             raise RuntimeError(f"llama_decode gave {code}")
+        llama.llama_synchronize(context)
 
     def write(target):
         if target != "-":

@@ -22,6 +22,7 @@ class Program:
         self._threads = [threading.Thread(target=self._read, args=reader, daemon=True) for reader in readers]
         for thread in self._threads:
             thread.start()
+        self.pid = self._process.pid
         self.ready = self._answer()
 
     def _read(self, stream, take):

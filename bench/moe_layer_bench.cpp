@@ -116,9 +116,18 @@ at::Tensor forward(const Layer& layer, const Routed& in) {
 
 TensorMap output(const at::Tensor& y_TD, const Layer&, const Routed&) { return {{"y", y_TD}}; }
 
+// The banks' gradients go into f32 buffers that stay, as a trainer keeps them.
+const ops::BankGradients& buffers() {
+  static const ops::BankGradients made{.w13_E2FD = at::zeros({kE, 2 * kF, kD}, at::kFloat),
+                                       .w2_EDF = at::zeros({kE, kD, kF}, at::kFloat),
+                                       .accumulate = false};
+  return made;
+}
+
 at::Tensor train(const Layer& layer, const Routed& in) {
   for (const auto& t : {in.x_TD, layer.w13_E2FD, layer.w2_EDF}) t.requires_grad_();
-  auto y_TD = ops::moe_experts(in.x_TD, plan_of(in), in.weight_N, layer.w13_E2FD, layer.w2_EDF);
+  auto y_TD = ops::moe_experts(in.x_TD, plan_of(in), in.weight_N, layer.w13_E2FD, layer.w2_EDF, std::nullopt,
+                               ops::Activation::silu, buffers());
   y_TD.backward(in.dy_TD);
   return y_TD;
 }
@@ -126,12 +135,9 @@ at::Tensor train(const Layer& layer, const Routed& in) {
 // The first experts' gradients stand for all: the rest would be 0.8 GB a file.
 TensorMap gradients(const at::Tensor&, const Layer& layer, const Routed& in) {
   TensorMap out{{"dx", in.x_TD.grad()},
-                {"dw13", layer.w13_E2FD.grad().narrow(0, 0, 2).clone()},
-                {"dw2", layer.w2_EDF.grad().narrow(0, 0, 2).clone()}};
-  for (const auto& t : {layer.w13_E2FD, layer.w2_EDF}) {
-    t.mutable_grad().reset();
-    t.requires_grad_(false);
-  }
+                {"dw13", buffers().w13_E2FD.narrow(0, 0, 2).clone()},
+                {"dw2", buffers().w2_EDF.narrow(0, 0, 2).clone()}};
+  for (const auto& t : {layer.w13_E2FD, layer.w2_EDF}) t.requires_grad_(false);
   return out;
 }
 

@@ -65,10 +65,12 @@ class Sides:
             program.close()
 
     def start(self, make, *named):
-        """make() gives a Program; `named` are (name of the side, verb). Returns the program, or None."""
+        """make() gives a Program; `named` are (name of the side, verb). Returns the program, or None for a peer that does not start."""
         try:
             program = make()
         except (PeerError, ProgramError) as error:
+            if any(name == OURS for name, _ in named):
+                raise  # without our side there is nothing to compare
             self.failed |= {name: str(error) for name, _ in named} or {str(error).split(":")[0]: str(error)}
             return None
         self.programs.append(program)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """scripts/bench: rows, turns, limits, pages and the counting of instructions, without a peer and without a clock."""
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -92,6 +94,18 @@ class Programs(unittest.TestCase):
             self.start("raise SystemExit('no such library')")
         with self.assertRaisesRegex(ProgramError, "No such file"):
             Program("peer", ["/no/such/program"], {})
+
+
+class Groups(unittest.TestCase):
+    def test_a_group_that_breaks_tells_so_in_the_rows_that_it_owes(self):
+        def measure(setting, cases):
+            yield row(cases[0], "ms", {"polyphony": [1.0]}, "polyphony")
+            raise RuntimeError("no weights")
+        group = SimpleNamespace(__name__="case_x", measure=measure)
+        with contextlib.redirect_stderr(io.StringIO()):
+            first, second = bench.measured(group, None, ["x/1", "x/2"])
+        self.assertEqual((first["ours"], first["failed"]), (1.0, {}))
+        self.assertEqual((second["case"], second["ours"], second["failed"]), ("x/2", None, {"polyphony": "RuntimeError: no weights"}))
 
 
 class Limits(unittest.TestCase):

@@ -2,7 +2,7 @@
 // Guided steps of a DiT-MoE as a session takes them: our side of the cases dit_moe_*/step.
 //   dit_step_bench FOLDER [THREADS [DTYPE]]   (default 2 bfloat16); a folder that random_dit_moe made
 // input SEED STEPS FILE   noise (1, C, H, W), and what else a rectified flow with guidance needs
-// run IN OUT|-            "ms" a step: from the request to the end of its last step, decoding not counted
+// run IN OUT|-            milliseconds a step: from the request to the end of its last step, decoding not counted
 #include <ATen/ATen.h>
 
 #include <cstdlib>
@@ -48,7 +48,7 @@ nlohmann::json run(Session& session, const Words& words) {
     return keep;  // without a picture to keep there is nothing to decode
   });
   if (keep) save_tensors(words.at(1), {{"latents", at::tensor(result->latents.values).reshape(result->latents.shape)}});
-  return {{"ms", {ms / static_cast<double>(steps)}}};
+  return {{"values", {ms / static_cast<double>(steps)}}};
 }
 
 }  // namespace

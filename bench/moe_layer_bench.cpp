@@ -5,7 +5,7 @@
 //   three layers of bf16 weights, 2.4 GB, in turns, so that caches do not answer. FORMAT: what run's weights are packed
 //   in
 // input TOKENS REPETITIONS SEED FILE   x_RTD bf16, expert_RTK i64, weight_RTK f32, dy_RTD bf16, layer_R i64
-// run IN OUT|-, train IN OUT|-         "ms" of each repetition; OUT: y, or the gradients, of the last one
+// run IN OUT|-, train IN OUT|-         milliseconds of each repetition; OUT: y, or the gradients, of the last one
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
@@ -106,7 +106,7 @@ nlohmann::json run(const std::vector<Layer>& layers, const Words& words, const W
     out = way.result(y_TD, layer, in);
   }
   if (words.at(1) != "-") save_tensors(words.at(1), out);
-  return {{"ms", ms}};
+  return {{"values", ms}};
 }
 
 at::Tensor forward(const Layer& layer, const Routed& in) {

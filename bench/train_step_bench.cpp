@@ -90,7 +90,7 @@ nlohmann::json run(Training& training, const Words& words) {
   TensorMap told;
   const double ms = milliseconds([&] { told = step(training, batch); });
   if (words.at(1) != "-") save_tensors(words.at(1), told);
-  return {{"ms", {ms}}};
+  return {{"values", {ms}}};
 }
 
 int64_t count_parameters(const torch::nn::Module& module) {

@@ -2,7 +2,7 @@
 // Decoding of latents to a picture as the DiT-MoE pipeline does it: our side of the case vae_decode/256.
 //   vae_decode_bench FOLDER [THREADS [DTYPE]]   (default 2 bfloat16); a folder that random_dit_moe made
 // input SEED FILE   latents (1, 4, 32, 32), scaled
-// run IN OUT|-      "ms"; OUT: pixels, not clamped
+// run IN OUT|-      milliseconds; OUT: pixels, not clamped
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -29,7 +29,7 @@ nlohmann::json run(const DitMoePipeline& pipeline, const Words& words) {
   at::Tensor pixels;
   const double ms = milliseconds([&] { pixels = pixels_of(pipeline, latents); });
   if (words.at(1) != "-") save_tensors(words.at(1), {{"pixels", pixels.to(at::kFloat)}});
-  return {{"ms", {ms}}};
+  return {{"values", {ms}}};
 }
 
 }  // namespace

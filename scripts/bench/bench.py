@@ -67,7 +67,7 @@ def measured(group, setting, cases):
         print(f"bench: {group.__name__}: {why}", file=sys.stderr)
         for case in cases:
             if case not in done:
-                yield row(case, "ms", {}, OURS, failed={OURS: why})
+                yield row(case, group.UNIT, {}, OURS, failed={OURS: why})
 
 
 def main():

@@ -10,6 +10,7 @@ from turns import run_case, told
 
 PRESETS = {"dit_moe_s2/step": ("S/2-8E2A", 16.0e9), "dit_moe_b2/step": ("B/2-8E2A", 62.9e9)}  # multiplications of one pass of one picture
 CASES = list(PRESETS)
+UNIT = "ms"
 STEPS = 2  # of a turn
 WIDE = "PyTorch fp32 loop"
 
@@ -32,4 +33,4 @@ def _measure(setting, case, folder, products, limits):
                     (f"PyTorch {name} loop", "loop"), (f"PyTorch {name} grouped", "grouped"))
         times, away = run_case(setting, s.sides, s.failed, lambda number, file: ours.ask("input", number, STEPS, file), WIDE)
         rate = limits.get("bf16_gflop_s")
-        return row(case, "ms", times, OURS, limit=2 * 2 * products / rate / 1e6 if rate else None, failed=s.failed, weights="bf16", **told(away))
+        return row(case, UNIT, times, OURS, limit=2 * 2 * products / rate / 1e6 if rate else None, failed=s.failed, weights="bf16", **told(away))

@@ -12,6 +12,7 @@ TURNS = {1: 12, 16: 6, 128: 4, 1024: 3, 4096: 1}
 BITS = {"bf16": 16, "int8": 8.5, "int4": 4.5}  # of a weight; 16 for the scale of a group of 32 counted in
 FORWARD = {f"layer_forward{'' if kind == 'bf16' else '_' + kind}/{tokens}": (kind, tokens) for kind in BITS for tokens in TURNS}
 CASES = [*FORWARD, "layer_train/1024"]
+UNIT = "ms"
 TRAIN_TOKENS, TRAIN_TURN = 1024, 2
 LOOP, REFERENCE = "PyTorch loop", "PyTorch _grouped_mm"
 
@@ -28,7 +29,7 @@ def limit_ms(kind, tokens, limits, train=False):
 
 
 def _row(case, times, failed, away, limit, kind, **more):
-    return row(case, "ms", times, OURS, limit=limit, failed=failed, weights=kind, **told(away), **more)
+    return row(case, UNIT, times, OURS, limit=limit, failed=failed, weights=kind, **told(away), **more)
 
 
 def measure(setting, cases):

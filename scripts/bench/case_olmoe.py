@@ -12,6 +12,7 @@ LAYERS, D, F, E, K, VOCABULARY = 4, 2048, 1024, 64, 8, 50304
 BITS = {"bf16": 16, "int8": 8.5, "int4": 4.5}
 LLAMA = {"bf16": "BF16", "int8": "Q8_0", "int4": "Q4_0"}
 CASES = ["model_prefill/512", *(f"model_decode/{kind}" for kind in BITS)]
+UNIT = "tokens/s"
 PREFILL, CONTEXT, WRITTEN = 512, 128, 16
 JUDGE = "transformers grouped_mm"
 
@@ -71,6 +72,6 @@ def _measure_kind(setting, kind, cases, folder, limits, files, transformers, fai
             read, written = (PREFILL, 0) if verb == "prefill" else (CONTEXT, WRITTEN)
             sides, missing = [replace(side, verb=side.verb + verb) for side in s.sides], failed | s.failed
             rates, away = run_case(setting, sides, missing, lambda number, file: ours.ask("input", read, written, number, file), JUDGE)
-            yield row(case, "tokens/s", rates, OURS, limit=limit_rate(case, limits), failed=missing, weights=kind, **told(away))
+            yield row(case, UNIT, rates, OURS, limit=limit_rate(case, limits), failed=missing, weights=kind, **told(away))
     if kind != "bf16":
         (folder.parent / f"{LLAMA[kind]}.gguf").unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from setting import OURS, Sides
 from turns import run_case, told
 
 CASES = ["train_step/default_model"]
+UNIT = "ms"
 MODEL = ROOT / "configs" / "default_model"
 REFERENCE = "PyTorch bf16 autocast"
 BATCHES = 2  # that come again: libraries compile kernels for shapes that they have not seen, once
@@ -19,4 +20,4 @@ def measure(setting, cases):
         if ours and peer and ours.ready["parameters"] != peer.ready["parameters"]:
             raise ProgramError(f"the models differ: {ours.ready['parameters']} and {peer.ready['parameters']} parameters")
         times, away = run_case(setting, s.sides, s.failed, lambda number, file: ours.ask("input", number % BATCHES, file), REFERENCE)
-        yield row(cases[0], "ms", times, OURS, failed=s.failed, weights="f32, products in bf16", parameters=ours.ready["parameters"], **told(away))
+        yield row(cases[0], UNIT, times, OURS, failed=s.failed, weights="f32, products in bf16", parameters=ours.ready["parameters"], **told(away))

@@ -8,6 +8,7 @@ from setting import OURS, Sides
 from turns import run_case, told
 
 CASES = ["vae_decode/256"]
+UNIT = "ms"
 OPERATIONS = 2 * 311e9  # 311 G multiplications in the decoder's convolutions and its attention
 WIDE = "diffusers fp32"
 
@@ -21,4 +22,4 @@ def measure(setting, cases):
         s.start(lambda: setting.peer("diffusers", "torch", "peer_vae.py", folder / "vae", setting.threads), (WIDE, "float32"), ("diffusers bf16 channels-last", "bfloat16"))
         times, away = run_case(setting, s.sides, s.failed, lambda number, file: ours.ask("input", number, file), WIDE)
         rate = limits.get("bf16_gflop_s")
-        yield row(cases[0], "ms", times, OURS, limit=OPERATIONS / rate / 1e6 if rate else None, failed=s.failed, weights="bf16", **told(away))
+        yield row(cases[0], UNIT, times, OURS, limit=OPERATIONS / rate / 1e6 if rate else None, failed=s.failed, weights="bf16", **told(away))

@@ -27,7 +27,7 @@ def main():
                 times.append(ms)
         if target != "-":
             torch_tensors.save(target, {"latents": x})
-        return {"ms": [sum(times) / steps]}
+        return {"values": [sum(times) / steps]}
 
     serve({way: lambda *files, way=way: draw(way, *files) for way in ("loop", "grouped")}, version=torch.__version__)
 

@@ -67,7 +67,7 @@ def main():
             times.append(timed(forward)[0])
         if target != "-":
             tensors.save(target, {"y": y})
-        return {"ms": times}
+        return {"values": times}
 
     serve({"run": run}, version=version("kt-kernel"), pack_ms=pack_ms)
 

@@ -54,7 +54,7 @@ def main():
                 times.append(ms)
         if target != "-":
             torch_tensors.save(target, {"y": y})
-        return {"ms": times}
+        return {"values": times}
 
     def train(source, target):
         times = []
@@ -71,7 +71,7 @@ def main():
                 tensor.requires_grad_(False)
         if target != "-":
             torch_tensors.save(target, out)
-        return {"ms": times}
+        return {"values": times}
 
     serve({"loop": lambda *files: run(loop, *files), "grouped": lambda *files: run(grouped, *files), "train": train}, version=torch.__version__)
 

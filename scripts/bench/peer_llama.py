@@ -44,7 +44,7 @@ def main():
         ids = tensors.load(source)["ids"]
         ms, _ = timed(lambda: read(ids))
         write(target)
-        return {"ms": [1e3 * len(ids) / ms]}
+        return {"values": [1e3 * len(ids) / ms]}
 
     def decode(source, target):
         forget()
@@ -52,7 +52,7 @@ def main():
         read(given["ids"])
         rates = [1e3 / timed(lambda: read(given["next"][i:i + 1]))[0] for i in range(len(given["next"]))]
         write(target)
-        return {"ms": rates}
+        return {"values": rates}
 
     serve({"prefill": prefill, "decode": decode}, version=llama.__version__)
 

@@ -38,7 +38,7 @@ class Training:
         ms, told = timed(lambda: self.step(batch))
         if target != "-":
             torch_tensors.save(target, {name: tensor.detach() for name, tensor in told.items()})
-        return {"ms": [ms]}
+        return {"values": [ms]}
 
 
 def main():

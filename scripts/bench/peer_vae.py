@@ -23,7 +23,7 @@ def main():
             ms, pixels = timed(lambda: model.decode(z).sample)
         if target != "-":
             torch_tensors.save(target, {"pixels": pixels.float()})
-        return {"ms": [ms]}
+        return {"values": [ms]}
 
     serve({"float32": lambda *files: decode(wide, *files), "bfloat16": lambda *files: decode(narrow, *files)}, version=diffusers.__version__)
 

@@ -13,7 +13,7 @@ def run_case(setting, sides, failed, make_input, reference):
     given = setting.folder / "input.safetensors"
     files = {side.name: setting.folder / f"output{i}.safetensors" for i, side in enumerate(sides)}
     times = take_turns(setting.rounds, sides, lambda number: make_input(number, given),
-                       lambda side, number: side.program.ask(side.verb, given, files[side.name] if number == 0 else "-")["ms"], failed)
+                       lambda side, number: side.program.ask(side.verb, given, files[side.name] if number == 0 else "-")["values"], failed)
     ours = next((side.program for side in sides if side.name == OURS), None)
     away = {}
     if reference in files and files[reference].exists() and ours:

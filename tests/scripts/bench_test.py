@@ -29,7 +29,7 @@ ANSWERS = textwrap.dedent("""
         if verb == "die":
             print("out of luck", file=sys.stderr)
             sys.exit(3)
-        print(json.dumps({"ms": [float(w) for w in words]} if verb == "run" else {"error": "no such verb"}), flush=True)
+        print(json.dumps({"values": [float(w) for w in words]} if verb == "run" else {"error": "no such verb"}), flush=True)
 """)
 
 
@@ -81,10 +81,10 @@ class Programs(unittest.TestCase):
 
     def test_a_program_answers_one_request_after_another(self):
         program = self.start(ANSWERS)
-        self.assertEqual(program.ask("run", 1, 2)["ms"], [1.0, 2.0])
+        self.assertEqual(program.ask("run", 1, 2)["values"], [1.0, 2.0])
         with self.assertRaisesRegex(ProgramError, "peer: no such verb"):
             program.ask("walk")
-        self.assertEqual(program.ask("run", 3)["ms"], [3.0])
+        self.assertEqual(program.ask("run", 3)["values"], [3.0])
 
     def test_a_program_that_ends_says_how(self):
         program = self.start(ANSWERS)
@@ -101,7 +101,7 @@ class Groups(unittest.TestCase):
         def measure(setting, cases):
             yield row(cases[0], "ms", {"polyphony": [1.0]}, "polyphony")
             raise RuntimeError("no weights")
-        group = SimpleNamespace(__name__="case_x", measure=measure)
+        group = SimpleNamespace(__name__="case_x", UNIT="ms", measure=measure)
         with contextlib.redirect_stderr(io.StringIO()):
             first, second = bench.measured(group, None, ["x/1", "x/2"])
         self.assertEqual((first["ours"], first["failed"]), (1.0, {}))

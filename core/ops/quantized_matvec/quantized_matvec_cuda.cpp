@@ -8,26 +8,26 @@
 
 namespace polyphony::ops {
 
-at::Tensor quantized_matvec_cuda(const at::Tensor& x_TI, const QuantizedBank& bank, const at::Tensor& token_R,
+at::Tensor quantized_matvec_cuda(const at::Tensor& x_TK, const QuantizedMatrices& w, const at::Tensor& token_R,
                                  const at::Tensor& expert_R) {
-  const int64_t R = token_R.defined() ? token_R.size(0) : x_TI.size(0);
-  const int64_t O = bank.q_EOB.size(1);
-  const at::Tensor y_RO = at::empty({R, O}, x_TI.options());
-  with_cuda_type(x_TI, [&](auto zero) {
+  const int64_t R = token_R.defined() ? token_R.size(0) : x_TK.size(0);
+  const int64_t N = w.values.size(1);
+  const at::Tensor y_RN = at::empty({R, N}, x_TK.options());
+  with_cuda_type(x_TK, [&](auto zero) {
     using T = decltype(zero);
-    launch(QuantizedMatvec<T>{.x_TI = x_TI.const_data_ptr<T>(),
-                              .q_EOB = bank.q_EOB.const_data_ptr<uint8_t>(),
-                              .scale_EOG = bank.scale_EOG.const_data_ptr<float>(),
+    launch(QuantizedMatvec<T>{.x_TK = x_TK.const_data_ptr<T>(),
+                              .values_ENB = static_cast<const uint8_t*>(w.values.const_data_ptr()),
+                              .scales_ENG = w.scales_ENG.const_data_ptr<c10::BFloat16>(),
                               .token_R = token_R.defined() ? token_R.const_data_ptr<int64_t>() : nullptr,
                               .expert_R = expert_R.defined() ? expert_R.const_data_ptr<int64_t>() : nullptr,
-                              .y_RO = y_RO.mutable_data_ptr<T>(),
+                              .y_RN = y_RN.mutable_data_ptr<T>(),
                               .num_rows = R,
-                              .O = O,
-                              .I = bank.inputs(),
-                              .group = bank.group(),
-                              .bits = bank.bits});
+                              .N = N,
+                              .K = w.depth,
+                              .group = w.group == 0 ? w.depth : w.group,
+                              .bits = w.format == WeightFormat::int8 ? 8 : 4});
   });
-  return y_RO;
+  return y_RN;
 }
 
 }  // namespace polyphony::ops

@@ -12,7 +12,7 @@ constexpr int kThreads = 128;
 constexpr int kOutputsPerBlock = kThreads / kWarp;
 
 template <int bits>
-__device__ inline float weight_at(uint8_t byte, int i) {
+__device__ inline float number_at(uint8_t byte, int i) {
   if (bits == 8) return static_cast<float>(static_cast<int8_t>(byte));
   return static_cast<float>((byte >> (4 * i)) & 15) - 8.0f;
 }
@@ -22,32 +22,36 @@ template <class T, int bits, int n>
 __global__ void quantized_matvec_kernel(QuantizedMatvec<T> in) {
   constexpr int kPerByte = 8 / bits;
   constexpr int kPerPack = n * kPerByte;
-  const int64_t blocks_a_row = (in.O + kOutputsPerBlock - 1) / kOutputsPerBlock;
+  const int64_t blocks_a_row = (in.N + kOutputsPerBlock - 1) / kOutputsPerBlock;
   const int64_t r = blockIdx.x / blocks_a_row;
-  const int64_t o = blockIdx.x % blocks_a_row * kOutputsPerBlock + threadIdx.x / kWarp;
-  if (o >= in.O) return;  // a whole warp
+  const int64_t output = blockIdx.x % blocks_a_row * kOutputsPerBlock + threadIdx.x / kWarp;
+  if (output >= in.N) return;  // a whole warp
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int64_t channel = (in.expert_R == nullptr ? 0 : in.expert_R[r]) * in.O + o;
-  const T* x = in.x_TI + (in.token_R == nullptr ? r : in.token_R[r]) * in.I;
-  const int64_t packs = in.I / kPerPack;
+  const int64_t row = (in.expert_R == nullptr ? 0 : in.expert_R[r]) * in.N + output;
+  const T* x = in.x_TK + (in.token_R == nullptr ? r : in.token_R[r]) * in.K;
+  const c10::BFloat16* scale = in.scales_ENG + row * ((in.K + in.group - 1) / in.group);
+  const int64_t packs = (in.K + kPerPack - 1) / kPerPack;
   float sum = 0;
   for (int64_t pack = lane; pack < packs; pack += kWarp) {
-    const Pack<uint8_t, n> q = load_pack<n>(in.q_EOB, channel * packs + pack);
+    const Pack<uint8_t, n> values = load_pack<n>(in.values_ENB, row * packs + pack);
     float part = 0;
-    for (int b = 0; b < n; ++b)
-      for (int i = 0; i < kPerByte; ++i)
-        part += weight_at<bits>(q.at[b], i) * static_cast<float>(x[pack * kPerPack + b * kPerByte + i]);
-    sum += in.scale_EOG[channel * (in.I / in.group) + pack * kPerPack / in.group] * part;
+    for (int i = 0; i < kPerPack; ++i) {
+      const int64_t k = pack * kPerPack + i;
+      if (k < in.K)  // an odd K leaves half a byte
+        part += number_at<bits>(values.at[i / kPerByte], i % kPerByte) * static_cast<float>(x[k]);
+    }
+    sum += static_cast<float>(scale[pack * kPerPack / in.group]) * part;
   }
   sum = warp_sum(sum);
-  if (lane == 0) in.y_RO[r * in.O + o] = static_cast<T>(sum);
+  if (lane == 0) in.y_RN[r * in.N + output] = static_cast<T>(sum);
 }
 
 template <class T, int bits>
 void multiply(const QuantizedMatvec<T>& in) {
   constexpr int n = kFullPack<uint8_t>;
-  const LaunchShape shape{in.num_rows * ((in.O + kOutputsPerBlock - 1) / kOutputsPerBlock), kThreads};
-  const bool wide = in.group % (n * 8 / bits) == 0 && fits_packs<uint8_t>(in.I * bits / 8, n, in.q_EOB);
+  constexpr int kPerPack = n * 8 / bits;
+  const LaunchShape shape{in.num_rows * ((in.N + kOutputsPerBlock - 1) / kOutputsPerBlock), kThreads};
+  const bool wide = in.K % kPerPack == 0 && in.group % kPerPack == 0 && fits_packs<uint8_t>(n, n, in.values_ENB);
   if (wide) return launch_kernel<quantized_matvec_kernel<T, bits, n>>(shape, in);
   launch_kernel<quantized_matvec_kernel<T, bits, 1>>(shape, in);
 }

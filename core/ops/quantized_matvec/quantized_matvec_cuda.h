@@ -5,7 +5,7 @@
 
 namespace polyphony::ops {
 
-at::Tensor quantized_matvec_cuda(const at::Tensor& x_TI, const QuantizedBank& bank, const at::Tensor& token_R,
+at::Tensor quantized_matvec_cuda(const at::Tensor& x_TK, const QuantizedMatrices& w, const at::Tensor& token_R,
                                  const at::Tensor& expert_R);
 
 }  // namespace polyphony::ops

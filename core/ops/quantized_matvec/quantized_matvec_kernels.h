@@ -7,21 +7,20 @@
 
 namespace polyphony::ops {
 
-// y[r, o] = sum_i scale[e, o, i / group] * q[e, o, i] * x[t, i], with t = token[r] (null: r) and e = expert[r] (null:
-// 0). A row of q is I bytes for 8 bits; for 4 bits I / 2, low nibble first, each value with 8 added; then the group is
-// even.
+// y[r, n] = sum_k scale[e, n, k / group] * number[e, n, k] * x[t, k], with t = token[r] (null: r) and e = expert[r]
+// (null: 0). A row of numbers is K bytes for 8 bits; for 4 bits (K + 1) / 2, low nibble first, 8 more than the number.
 template <class T>
 struct QuantizedMatvec {
-  const T* x_TI;
-  const uint8_t* q_EOB;
-  const float* scale_EOG;
+  const T* x_TK;
+  const uint8_t* values_ENB;
+  const c10::BFloat16* scales_ENG;  // G = (K + group - 1) / group
   const int64_t* token_R;
   const int64_t* expert_R;
-  T* y_RO;
+  T* y_RN;
   int64_t num_rows;  // R
-  int64_t O;
-  int64_t I;
-  int64_t group;  // divides I
+  int64_t N;
+  int64_t K;
+  int64_t group;  // even, or K
   int bits;       // 8 or 4
 };
 void launch(const QuantizedMatvec<float>& product);

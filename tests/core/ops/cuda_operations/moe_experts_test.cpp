@@ -89,8 +89,10 @@ TEST_F(CudaMoeExperts, AllExpertsInOneLaunchEqualTheCpu) {
 }
 
 TEST_F(CudaMoeExperts, LeavesOutGradientsThatNobodyWants) {
-  expect_equals_cpu({.shared = true}, at::kFloat, false, {.x = false, .w13 = true, .w2 = false, .shared = false});
-  expect_equals_cpu({.shared = true}, at::kFloat, false, {.x = true, .w13 = false, .w2 = true, .shared = true});
+  expect_equals_cpu({.shared = true}, at::kFloat, false,
+                    {.x = false, .w13 = true, .w2 = false, .shared = false, .into = {}});
+  expect_equals_cpu({.shared = true}, at::kFloat, false,
+                    {.x = true, .w13 = false, .w2 = true, .shared = true, .into = {}});
 }
 
 TEST_F(CudaMoeExperts, GiveTheSameBitsAgain) {

@@ -123,18 +123,32 @@ TEST_F(CudaRows, TopkSoftmaxEqualsTheReference) {
 
 TEST_F(CudaRows, QuantizedMatvecEqualsTheReference) {
   for (const auto dtype : {at::kFloat, at::kBFloat16})
-    for (const int bits : {8, 4}) {
-      const QuantizedBank bank = quantize_bank(at::randn({3, 10, 96}), bits, bits == 8 ? 96 : 32);
-      const QuantizedBank device_bank{.q_EOB = there(bank.q_EOB), .scale_EOG = there(bank.scale_EOG), .bits = bits};
-      const at::Tensor x = at::randn({4, 96}).to(dtype);
-      const at::Tensor token = at::randint(4, {7}, at::kLong), expert = at::randint(3, {7}, at::kLong);
-      const double allowed = dtype == at::kFloat ? 1e-5 : 1e-2;
-      EXPECT_LE(distance(quantized_matvec_cuda(there(x), device_bank, there(token), there(expert)),
-                         quantized_matvec_reference(x, bank, token, expert)),
-                allowed);
-      EXPECT_LE(distance(quantized_matvec_cuda(there(x), device_bank, {}, {}), quantized_matvec_reference(x, bank)),
-                allowed);
-    }
+    for (const auto format : {WeightFormat::int8, WeightFormat::int4})
+      for (const int64_t K : {96, 71})
+        for (const int64_t group : {0, 32}) {
+          const QuantizedMatrices w = quantize_matrices(at::randn({3, 10, K}), format, group);
+          QuantizedMatrices device_w = w;
+          device_w.values = there(w.values);
+          device_w.scales_ENG = there(w.scales_ENG);
+          const at::Tensor x = at::randn({4, K}).to(dtype);
+          const at::Tensor token = at::randint(4, {7}, at::kLong), expert = at::randint(3, {7}, at::kLong);
+          const double allowed = dtype == at::kFloat ? 1e-5 : 1e-2;
+          EXPECT_LE(distance(quantized_matvec_cuda(there(x), device_w, there(token), there(expert)),
+                             quantized_matvec_reference(x, w, token, expert)),
+                    allowed);
+          EXPECT_LE(distance(quantized_matvec_cuda(there(x), device_w, {}, {}), quantized_matvec(x, w)), allowed);
+        }
+}
+
+TEST_F(CudaRows, QuantizedMatvecRefusesWhatDoesNotFit) {
+  const QuantizedMatrices w = quantize_matrices(at::randn({3, 10, 64}), WeightFormat::int4);
+  const at::Tensor x = at::randn({4, 64}), id = at::zeros({5}, at::kLong);
+  EXPECT_EQ(quantized_matvec(x, w, id, id).sizes(), (std::vector<int64_t>{5, 10}));
+  EXPECT_THROW(quantized_matvec(at::randn({4, 63}), w, id, id), ShapeError);
+  EXPECT_THROW(quantized_matvec(x.to(at::kDouble), w, id, id), ShapeError);
+  EXPECT_THROW(quantized_matvec(x, w, id, {}), ShapeError);
+  EXPECT_THROW(quantized_matvec(x, w, id, at::zeros({4}, at::kLong)), ShapeError);
+  EXPECT_THROW(quantized_matvec(x, w, id, id.to(at::kInt)), ShapeError);
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ using namespace pipelines;
 struct Options {
   ChatOptions chat;
   ChatRequest request;
-  std::optional<std::string> prompt;
+  std::string prompt;
+  const CLI::Option* prompt_flag = nullptr;
   std::optional<double> temperature, top_p;
   bool plain = false;
 };
@@ -96,10 +97,11 @@ ExitCode run(Options& options, Terminal& terminal) {
   options.request.temperature = options.temperature.value_or(options.request.temperature);
   options.request.top_p = options.top_p.value_or(options.request.top_p);
   if (options.plain) options.chat.prompt_format = "plain";
-  const auto prompt = options.prompt ? std::optional(read_text_argument(*options.prompt)) : std::nullopt;
-  check<UsageError>(!prompt || !prompt->empty(), "[prompt] expected a text, got none");
+  const bool prompted = options.prompt_flag->count() > 0;
+  const auto prompt = prompted ? read_text_argument(options.prompt) : "";
+  check<UsageError>(!prompted || !prompt.empty(), "[prompt] expected a text, got none");
   Conversation conversation(options, terminal);
-  prompt ? conversation.ask(*prompt) : conversation.ask_lines();
+  prompted ? conversation.ask(prompt) : conversation.ask_lines();
   return conversation.finish();
 }
 
@@ -107,11 +109,13 @@ ExitCode run(Options& options, Terminal& terminal) {
 
 Run define_chat(CLI::App& app, Terminal& terminal) {
   const auto options = std::make_shared<Options>();
-  app.add_option("--prompt", options->prompt,
-                 "Text to answer; @FILE reads it from a file, - from standard input (default: a conversation, a line "
-                 "of standard input a turn)")
-      ->type_name("TEXT")
-      ->group("Text");
+  options->prompt_flag =
+      app.add_option(
+             "--prompt", options->prompt,
+             "Text to answer; @FILE reads it from a file, - from standard input (default: a conversation, a line "
+             "of standard input a turn)")
+          ->type_name("TEXT")
+          ->group("Text");
   add_integer(app, {"--max-tokens", "Longest answer in tokens (default: 256)", 1, kMaxAnswerTokens},
               options->request.max_tokens)
       ->group("Text");
@@ -139,6 +143,9 @@ Run define_chat(CLI::App& app, Terminal& terminal) {
               "Number format of weights and attention (default: as they are stored)",
               {"auto", "float32", "bfloat16"}},
              options->chat.dtype)
+      ->group("Running");
+  app.add_flag("--keep-packed", options->chat.keep_packed,
+               "Keep the weights as the kernels read them in FOLDER/packed_FORMAT.bin, which later starts only map")
       ->group("Running");
   add_integer(app, {"--threads", "CPU threads (default: all)", 1, 4096}, options->chat.threads)->group("Running");
   return [options, &terminal] { return run(*options, terminal); };

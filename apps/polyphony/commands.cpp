@@ -62,7 +62,8 @@ constexpr Command kCommands[] = {
      "  polyphony convert dit_moe_s_8E2A.pt --preset S/2-8E2A --mode ddpm --vae sd-vae-ft-mse --output dit_moe_s\n"
      "  polyphony convert dit_moe_xl_8E2A.pt --preset XL/2-8E2A --mode rf --output dit_moe_xl\n"
      "  polyphony generate --model dit_moe_s --class 207 --output dog.png\n"
-     "See also: polyphony inspect, docs/dit_moe.md",
+     "  polyphony convert OLMoE-1B-7B-0924 --quantize int4 --output olmoe_int4\n"
+     "See also: polyphony inspect, docs/dit_moe.md, docs/olmoe.md",
      &define_convert},
     {"inspect", "Tell what a model folder, weights file or picture holds, and check it completely.",
      "  polyphony inspect configs/default_model\n"

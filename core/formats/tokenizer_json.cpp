@@ -94,8 +94,8 @@ class Reader {
     return string;
   }
   int64_t id(const json& value, const std::string& of) const {
-    require(value.is_number_unsigned() && value.get<uint64_t>() < static_cast<uint64_t>(kMaxTokens), "the id of '",
-            printable(of, 60), "' must be in [0, ", kMaxTokens, ")");
+    require(value.is_number_unsigned() && value.get<uint64_t>() < id_limit_, "the id of '", printable(of, 60),
+            "' must be in [0, ", id_limit_, ")");
     return value.get<int64_t>();
   }
 
@@ -134,6 +134,7 @@ class Reader {
     require(vocab.is_object() && !vocab.empty(), "the model must have a 'vocab'");
     require(vocab.size() <= static_cast<size_t>(kMaxTokens), "expected at most ", kMaxTokens, " tokens, got ",
             vocab.size());
+    id_limit_ = 2 * (vocab.size() + member(root_, "added_tokens").size()) + 1024;
     for (const auto& [letters, value] : vocab.items()) {
       text(letters, "a token");
       const auto number = id(value, letters);
@@ -237,6 +238,7 @@ class Reader {
   const json& root_;
   const std::string& source_;
   TokenizerJson out_;
+  size_t id_limit_ = 0;  // there may be gaps, but a short file takes no large table
   Ids ids_;
   std::unordered_set<std::string> foreign_;  // tokens that are not written in the letters of bytes
 };

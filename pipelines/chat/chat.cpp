@@ -40,10 +40,15 @@ void check_request(const ChatRequest& request) {
 
 class OlmoeChat final : public Chat {
  public:
-  OlmoeChat(const ChatOptions& options, const fs::path& folder)
+  // What is no OLMoE is told before a tokenizer is missed.
+  OlmoeChat(const ChatOptions& options, const fs::path& folder) : OlmoeChat(options, folder, OlmoeReader(folder)) {}
+
+  OlmoeChat(const ChatOptions& options, const fs::path& folder, const OlmoeReader& reader)
       : name_((folder.filename().empty() ? folder.parent_path() : folder).filename().string()),
         tokenizer_(text::ByteBpe::from_file(folder / "tokenizer.json")) {
-    auto loaded = load_olmoe(folder, dtype_of(options, folder));
+    const auto format = format_of(options, reader);
+    auto loaded = load_olmoe(reader, format, {.keep_packed = options.keep_packed});
+    dtype_ = !format ? "float32" : *format == ops::WeightFormat::bf16 ? "bfloat16" : std::string(to_string(*format));
     model_ = std::move(loaded.model);
     warnings_ = std::move(loaded.warnings);
     check<DataError>(tokenizer_.vocab_size() <= model_.config.vocab_size, "[", folder.string(), "] the tokenizer has ",
@@ -58,7 +63,7 @@ class OlmoeChat final : public Chat {
   ChatDescription describe() const override {
     const auto parameters = count_parameters(model_.config);
     return {.name = name_,
-            .dtype = model_.dtype == at::kBFloat16 ? "bfloat16" : "float32",
+            .dtype = dtype_,
             .prompt_format = format_ ? format_->name : "plain",
             .parameters_total = parameters.total,
             .parameters_active = parameters.active,
@@ -67,9 +72,10 @@ class OlmoeChat final : public Chat {
   }
 
  private:
-  static at::ScalarType dtype_of(const ChatOptions& options, const fs::path& folder) {
-    if (options.dtype == "auto") return stored_dtype(folder);
-    return options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
+  static std::optional<ops::WeightFormat> format_of(const ChatOptions& options, const OlmoeReader& reader) {
+    if (options.dtype == "auto") return stored_format(reader);
+    if (options.dtype == "float32") return std::nullopt;
+    return options.dtype == "bfloat16" ? ops::WeightFormat::bf16 : ops::weight_format(options.dtype);
   }
 
   void choose_format(const fs::path& file) {
@@ -118,7 +124,7 @@ class OlmoeChat final : public Chat {
     return out;
   }
 
-  std::string name_;
+  std::string name_, dtype_;
   text::ByteBpe tokenizer_;
   OlmoeModel model_;
   std::optional<PromptFormat> format_;

@@ -18,10 +18,11 @@ inline constexpr int64_t kMaxAnswerTokens = 1 << 24;
 
 struct ChatOptions {
   std::string model_folder = {};
-  std::string dtype = "auto";  // auto | float32 | bfloat16; auto: as the weights are stored
+  std::string dtype = "auto";  // auto | float32 | bfloat16 | int8 | int4, of the weights; auto: as they are stored
   std::string prompt_format =
-      "auto";           // auto: the folder's, where it is one of known_prompt_formats(); plain: the text as it is
-  int64_t threads = 0;  // 0: as many as the process may use
+      "auto";                // auto: the folder's, where it is one of known_prompt_formats(); plain: the text as it is
+  bool keep_packed = false;  // write the packed weights beside the model (pipelines/olmoe/folder.h)
+  int64_t threads = 0;       // 0: as many as the process may use
 };
 
 struct ChatRequest {

@@ -11,6 +11,7 @@
 #include "core/base/text.h"
 #include "core/check.h"
 #include "modalities/latent/autoencoder_io.h"
+#include "pipelines/convert/planned_folder.h"
 #include "pipelines/convert/source.h"
 #include "pipelines/dit_moe/pipeline.h"
 #include "pipelines/dit_moe/published.h"
@@ -127,36 +128,6 @@ DitMoeMode mode_of(const std::string& mode) {
   check<UsageError>(mode == "rf" || mode == "ddpm", "[mode] expected rf or ddpm, got '", printable(mode, 40), "'");
   return mode == "rf" ? DitMoeMode::rectified_flow : DitMoeMode::ddpm;
 }
-
-// A folder beside the final one, so that it appears there whole or not at all. It is made before anything is read, so
-// that a place that cannot be written is told at once.
-class PlannedFolder {
- public:
-  explicit PlannedFolder(const std::string& output) {
-    check<UsageError>(!output.empty(), "[output] expected the name of a folder, got none");
-    std::error_code absent;
-    const bool free = !fs::exists(output, absent) || (fs::is_directory(output, absent) && fs::is_empty(output, absent));
-    check<UsageError>(free, "[output] '", printable(output), "' is there already and not empty");
-    const auto whole = fs::absolute(output).lexically_normal();
-    final_ = whole.has_filename() ? whole : whole.parent_path();
-    temporary_ = final_.parent_path() / join(".", final_.filename().string(), ".", ::getpid());
-    std::error_code error;
-    fs::create_directories(temporary_, error);
-    check<Error>(!error, "[output] cannot make the folder '", printable(output), "': ", error.message());
-  }
-  ~PlannedFolder() {
-    std::error_code ignored;
-    fs::remove_all(temporary_, ignored);
-  }
-  PlannedFolder(const PlannedFolder&) = delete;
-  PlannedFolder& operator=(const PlannedFolder&) = delete;
-
-  const fs::path& temporary() const { return temporary_; }
-  void publish() const { publish_directory(temporary_, final_); }
-
- private:
-  fs::path final_, temporary_;
-};
 
 ConvertReport convert(const ConvertOptions& options, const OnProgress& on_progress) {
   check<UsageError>(options.preset.empty() != options.config.empty(),

@@ -12,6 +12,8 @@
 namespace polyphony::pipelines {
 namespace {
 
+constexpr auto kQuantMethod = "polyphony";
+
 struct IntegerKey {
   const char* name;
   int64_t OlmoeConfig::*field;
@@ -91,6 +93,26 @@ double read_rope(ObjectReader& reader, const nlohmann::json& object, const std::
   return theta;
 }
 
+std::optional<OlmoeQuantization> read_quantization(ObjectReader& reader, const nlohmann::json& object,
+                                                   const std::string& source) {
+  constexpr auto kKey = "quantization_config";
+  if (!reader.has(kKey) || object[kKey].is_null()) return std::nullopt;
+  reader.ignore(kKey);
+  ObjectReader inner(object[kKey], join(source, "] [", kKey));
+  const auto method = inner.text("quant_method").value_or("none");
+  check<DataError>(method == kQuantMethod, "[", source, "] weights quantised by '", kQuantMethod,
+                   "' can be read, got those of '", printable(method, 40), "'");
+  const auto name = inner.text("format").value_or("none");
+  const auto format = ops::weight_format(name);
+  check<DataError>(format && *format != ops::WeightFormat::bf16, "[", source, "] 'format' must be int8 or int4, got '",
+                   printable(name, 40), "'");
+  const auto group = inner.integer("group_size").value_or(32);
+  check<DataError>(group >= 32 && group <= 4096 && group % 32 == 0, "[", source,
+                   "] 'group_size' must be a multiple of 32 up to 4096, got ", group);
+  inner.finish();
+  return OlmoeQuantization{.format = *format, .group = group};
+}
+
 }  // namespace
 
 void check_olmoe_config(const OlmoeConfig& config) {
@@ -129,6 +151,7 @@ ParsedOlmoeConfig parse_olmoe_config(const nlohmann::json& object, const std::st
   c.pad_token_id = reader.integer("pad_token_id");
   reader.ignore("eos_token_id");
   c.eos_token_ids = read_ids(object, "eos_token_id", source);
+  c.quantization = read_quantization(reader, object, source);
   const auto activation = reader.text("hidden_act").value_or("silu");
   check<DataError>(activation == "silu", "[", source, "] 'hidden_act' must be silu, got '", printable(activation, 40),
                    "'");
@@ -160,6 +183,9 @@ std::string olmoe_config_json(const OlmoeConfig& c) {
   json["eos_token_id"] = c.eos_token_ids.empty()       ? nlohmann::ordered_json(nullptr)
                          : c.eos_token_ids.size() == 1 ? nlohmann::ordered_json(c.eos_token_ids.front())
                                                        : nlohmann::ordered_json(c.eos_token_ids);
+  if (const auto& q = c.quantization)
+    json["quantization_config"] = {
+        {"quant_method", kQuantMethod}, {"format", ops::to_string(q->format)}, {"group_size", q->group}};
   return json.dump(2) + "\n";
 }
 

@@ -8,9 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "core/ops/packed_product/quantize.h"
+
 namespace polyphony::pipelines {
 
 inline constexpr const char* kOlmoeModelType = "olmoe";
+
+// Of a folder that `convert --quantize` wrote: numbers and scales instead of weights.
+struct OlmoeQuantization {
+  ops::WeightFormat format = ops::WeightFormat::int8;  // int8 | int4
+  int64_t group = 32;                                  // values of a row that share a scale
+  bool operator==(const OlmoeQuantization&) const = default;
+};
 
 // Names are config.json's; defaults are those of the released 7B model.
 struct OlmoeConfig {
@@ -31,6 +40,7 @@ struct OlmoeConfig {
   std::vector<int64_t> eos_token_ids = {50279};  // any of them ends a text; may be empty
   std::optional<int64_t> bos_token_id = {};
   std::optional<int64_t> pad_token_id = {};
+  std::optional<OlmoeQuantization> quantization = {};  // of projections, experts and head as they are stored
 
   int64_t head_dim() const { return hidden_size / num_attention_heads; }  // C
   int64_t kv_size() const { return num_key_value_heads * head_dim(); }    // G C

@@ -3,14 +3,12 @@
 
 #include <ATen/ATen.h>
 
-#include <nlohmann/json.hpp>
+#include <array>
 
 #include "core/base/files.h"
 #include "core/base/memory.h"
 #include "core/check.h"
-#include "core/formats/safetensors_index.h"
-#include "core/formats/strict_json.h"
-#include "core/tensor_files.h"
+#include "core/nn/packed_file.h"
 #include "core/tensor_shards.h"
 #include "pipelines/olmoe/published.h"
 
@@ -18,81 +16,129 @@ namespace polyphony::pipelines {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint64_t kMaxConfigBytes = 1 << 20;
-
-// All that the file holds: with nothing to read, to compare names and shapes.
-TensorOffer all_shapes(const formats::SafetensorsSet& weights) {
-  TensorOffer offer;
-  for (const auto& [name, entry] : weights.entries()) {
-    const auto dtype = to_tensor_dtype(entry.tensor.dtype);
-    offer[name] = {entry.tensor.shape, dtype, [&shape = entry.tensor.shape, dtype] {
-                     return at::empty(shape, at::TensorOptions(at::kMeta).dtype(dtype));
-                   }};
-  }
-  return offer;
+// Packed weights, or f32; and one layer more as it is read.
+uint64_t memory_of(const OlmoeConfig& c, std::optional<ops::WeightFormat> format, at::ScalarType read_as) {
+  const int64_t D = c.hidden_size, embedding = c.vocab_size * D;
+  const int64_t layer = 2 * D * D + 2 * c.kv_size() * D + 3 * c.num_experts * c.intermediate_size * D;
+  const double head = c.tie_word_embeddings && !format ? 0 : static_cast<double>(embedding);
+  // Scales are 16 bits for 32 values.
+  const double bytes = !format                              ? 4
+                       : *format == ops::WeightFormat::bf16 ? 2
+                       : *format == ops::WeightFormat::int8 ? 1.0625
+                                                            : 0.5625;
+  const double reading = format ? static_cast<double>(layer) : 0;
+  const auto word = static_cast<double>(c10::elementSize(read_as));
+  return static_cast<uint64_t>(bytes * (head + static_cast<double>(c.num_hidden_layers * layer)) +
+                               word * (reading + static_cast<double>(embedding)));
 }
 
-TensorOffer offer_for(const TensorMap& targets, const formats::SafetensorsSet& weights) {
-  TensorOffer offer;
-  for (const auto& [name, target] : targets) {
-    const auto& entry = weights.entries().find(name)->second;
-    offer[name] = {entry.tensor.shape, to_tensor_dtype(entry.tensor.dtype),
-                   [&weights, &entry] { return read_tensor(weights, entry); }};
-  }
-  return offer;
+// In the order of a packed file: the head, then each layer's four. Steps are undefined.
+std::vector<ops::PackedMatrices> packed_shapes(const OlmoeConfig& c, ops::WeightFormat format) {
+  const int64_t D = c.hidden_size, F = c.intermediate_size, E = c.num_experts;
+  const auto shape = [&](int64_t count, int64_t rows, int64_t depth, bool gated = false) {
+    return ops::PackedMatrices{
+        .format = format, .gated = gated, .count = count, .rows = rows, .depth = depth, .steps = {}};
+  };
+  std::vector<ops::PackedMatrices> out = {shape(1, c.vocab_size, D)};
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i)
+    for (const auto& each :
+         {shape(1, D + 2 * c.kv_size(), D), shape(1, D, D), shape(E, 2 * F, D, true), shape(E, D, F)})
+      out.push_back(each);
+  return out;
 }
 
-void check_tensors(const OlmoeConfig& config, const formats::SafetensorsSet& weights, const fs::path& folder) {
-  auto expected = published_ends(empty_olmoe_ends(config, at::kFloat, at::kMeta));
-  const auto layer = empty_olmoe_layer(config, at::kFloat, at::kMeta);
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) expected.merge(published_layer(config, layer, i));
-  try {
-    load_into(expected, "an OLMoE", all_shapes(weights));
-  } catch (const DataError& error) {
-    fail<DataError>("[", folder.string(), "] ", error.what());
+int64_t total_bytes(const std::vector<ops::PackedMatrices>& shapes) {
+  int64_t bytes = 0;
+  for (const auto& shape : shapes) bytes += nn::packed_bytes(shape);
+  return bytes;
+}
+
+std::array<nn::Weights*, 4> matrices_of(OlmoeLayer& layer) {
+  return {&layer.qkv, &layer.out, &layer.w13_E2FD, &layer.w2_EDF};
+}
+
+// The layers from the stored weights, and into a packed file if there is to be one.
+void read_layers(const OlmoeReader& reader, std::optional<ops::WeightFormat> format, OlmoeModel& model,
+                 nn::PackedFileWriter* writer) {
+  const auto read_as = format ? reader.stored_dtype() : at::kFloat;
+  const auto keep = [&](const nn::Weights& weights) {
+    if (writer) writer->add(std::get<ops::PackedMatrices>(weights));
+  };
+  to_state(model.head_VD, format, /*bank=*/false);
+  keep(model.head_VD);
+  for (int64_t i = 0; i < model.config.num_hidden_layers; ++i) {
+    model.layers.push_back(reader.layer(i, read_as));
+    to_state(model.layers.back(), format);
+    for (const auto* weights : matrices_of(model.layers.back())) keep(*weights);
   }
 }
 
-// So that a config.json that promises much more than the file holds costs no time.
-void check_size(const OlmoeConfig& config, const formats::SafetensorsSet& weights, const fs::path& folder) {
-  const auto per_layer = 9 + 3 * config.num_experts;
-  const auto expected = config.num_hidden_layers * per_layer + (config.tie_word_embeddings ? 2 : 3);
-  check<DataError>(expected == std::ssize(weights.entries()), "[", folder.string(), "] config.json describes ",
-                   expected, " tensors, the weights hold ", weights.entries().size());
+// The layers from a packed file.
+void map_layers(const OlmoeReader& reader, const std::vector<ops::PackedMatrices>& shapes, nn::PackedFileReader& packed,
+                OlmoeModel& model) {
+  auto shape = shapes.begin();
+  model.head_VD = packed.next(*shape++);
+  for (int64_t i = 0; i < model.config.num_hidden_layers; ++i) {
+    model.layers.push_back(reader.layer_without_matrices(i));
+    for (auto* weights : matrices_of(model.layers.back())) *weights = packed.next(*shape++);
+  }
 }
 
 }  // namespace
 
-LoadedOlmoe load_olmoe(const fs::path& folder, at::ScalarType dtype) {
-  check<ConfigError>(dtype == at::kFloat || dtype == at::kBFloat16, "[olmoe] dtype must be float32 or bfloat16, got ",
-                     dtype);
-  const auto config_file = folder / "config.json";
-  auto parsed = parse_olmoe_config(
-      formats::parse_strict_json(read_file(config_file, kMaxConfigBytes), config_file.string()), config_file.string());
-  const auto& config = parsed.config;
-  const auto weights = formats::SafetensorsSet::open(folder);
-  check_size(config, weights, folder);
-  check_tensors(config, weights, folder);
-  check_fits_memory(static_cast<uint64_t>(count_parameters(config).total) * c10::elementSize(dtype), "olmoe",
-                    "the model");
+void to_state(nn::Weights& weights, std::optional<ops::WeightFormat> format, bool bank, bool gated) {
+  weights = format ? nn::packed(weights, *format, gated) : nn::Weights(nn::plain(weights, bank));
+}
 
-  LoadedOlmoe loaded{.model = empty_olmoe_ends(config, dtype), .warnings = std::move(parsed.warnings)};
-  const auto read = [&](const TensorMap& targets) { load_into(targets, "an OLMoE", offer_for(targets, weights)); };
-  read(published_ends(loaded.model));
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    loaded.model.layers.push_back(empty_olmoe_layer(config, dtype));
-    read(published_layer(config, loaded.model.layers.back(), i));
+fs::path packed_file(const fs::path& folder, ops::WeightFormat format) {
+  return folder / join("packed_", ops::to_string(format), ".bin");
+}
+
+LoadedOlmoe load_olmoe(const OlmoeReader& reader, std::optional<ops::WeightFormat> format,
+                       const LoadOlmoeOptions& options) {
+  const auto& config = reader.config();
+  const auto& stored = config.quantization;
+  check<UsageError>(!format || !stored || *format == stored->format, "[olmoe] the folder holds ",
+                    stored ? ops::to_string(stored->format) : "", " weights, which cannot be loaded as ",
+                    format ? ops::to_string(*format) : "");
+  const auto read_as = format ? reader.stored_dtype() : at::kFloat;
+  check_fits_memory(memory_of(config, format, read_as), "olmoe", "the model");
+  LoadedOlmoe loaded{.model = reader.ends(read_as), .warnings = reader.warnings()};
+  loaded.model.dtype = format ? at::kBFloat16 : at::kFloat;
+  if (!format) {
+    read_layers(reader, {}, loaded.model, nullptr);
+    loaded.model.config.quantization = {};  // its weights are not quantised any more
+    return loaded;
   }
+  const auto path = packed_file(reader.folder(), *format);
+  const auto shapes = packed_shapes(config, *format);
+  const nn::PackedFileHead head{.key = join(ops::to_string(*format), " ", reader.fingerprint()),
+                                .bytes = total_bytes(shapes)};
+  std::string problem;
+  if (auto packed = nn::PackedFileReader::open(path, head, problem)) {
+    map_layers(reader, shapes, *packed, loaded.model);
+    return loaded;
+  }
+  if (!problem.empty()) loaded.warnings.push_back(problem + ": made anew");
+  if (!options.keep_packed && problem.empty()) {
+    read_layers(reader, format, loaded.model, nullptr);
+    return loaded;
+  }
+  std::optional<nn::PackedFileWriter> writer;
+  try {
+    writer.emplace(path, head);
+  } catch (const Error& error) {  // a folder that cannot be written to is no reason not to answer
+    loaded.warnings.emplace_back(error.what());
+  }
+  read_layers(reader, format, loaded.model, writer ? &*writer : nullptr);
+  if (writer) writer->commit();
   return loaded;
 }
 
-at::ScalarType stored_dtype(const fs::path& folder) {
-  const auto weights = formats::SafetensorsSet::open(folder);
-  const auto it = weights.entries().find("model.embed_tokens.weight");
-  check<DataError>(it != weights.entries().end(), "[", folder.string(),
-                   "] expected the tensor model.embed_tokens.weight, got none");
-  const auto dtype = it->second.tensor.dtype;
-  return dtype == formats::DType::bf16 || dtype == formats::DType::f16 ? at::kBFloat16 : at::kFloat;
+void to_state(OlmoeLayer& layer, std::optional<ops::WeightFormat> format) {
+  for (auto* map : {&layer.qkv, &layer.out}) to_state(*map, format, /*bank=*/false);
+  to_state(layer.w13_E2FD, format, /*bank=*/true, /*gated=*/true);
+  to_state(layer.w2_EDF, format, /*bank=*/true);
 }
 
 void save_olmoe(const OlmoeModel& model, const fs::path& folder, const SaveOlmoeOptions& options) {

@@ -5,7 +5,6 @@
 
 #include "core/check.h"
 #include "core/nn/cached_attention.h"
-#include "core/nn/rope.h"
 #include "core/ops/rms_norm/rms_norm.h"
 #include "core/ops/topk_softmax/topk_softmax.h"
 #include "moe/routers/selection.h"
@@ -14,9 +13,8 @@
 namespace polyphony::pipelines {
 namespace {
 
-at::Tensor attention(const OlmoeModel& model, const OlmoeLayer& layer, const at::Tensor& x_TD,
+at::Tensor attention(const OlmoeConfig& c, const OlmoeLayer& layer, at::ScalarType dtype, const at::Tensor& x_TD,
                      const nn::RopeTable& rope, nn::KvCache& cache) {
-  const auto& c = model.config;
   const int64_t T = x_TD.size(0), C = c.head_dim();
   auto qkv = nn::product(x_TD, layer.qkv).split_with_sizes({c.hidden_size, c.kv_size(), c.kv_size()}, 1);
   qkv[0] = ops::rms_norm(qkv[0], layer.q_norm, c.rms_norm_eps);
@@ -25,8 +23,7 @@ at::Tensor attention(const OlmoeModel& model, const OlmoeLayer& layer, const at:
     for (auto& part : qkv) part = part.clamp(-*c.clip_qkv, *c.clip_qkv);
   const auto heads = [&](const at::Tensor& x) { return x.reshape({T, x.size(1) / C, C}); };
   const auto q_THC = nn::apply_rope(heads(qkv[0]), rope), k_TGC = nn::apply_rope(heads(qkv[1]), rope);
-  const auto y_THC =
-      nn::attend_with_cache(q_THC.to(model.dtype), k_TGC.to(model.dtype), heads(qkv[2]).to(model.dtype), cache);
+  const auto y_THC = nn::attend_with_cache(q_THC.to(dtype), k_TGC.to(dtype), heads(qkv[2]).to(dtype), cache);
   return nn::product(y_THC.reshape({T, c.hidden_size}).to(x_TD.scalar_type()), layer.out);
 }
 
@@ -52,24 +49,31 @@ void check_ids(const OlmoeConfig& c, const at::Tensor& ids_T, int64_t before) {
 
 }  // namespace
 
+nn::RopeTable olmoe_rope(const OlmoeConfig& c, int64_t first, int64_t T) {
+  const auto position_T1 = at::arange(first, first + T, at::kFloat).unsqueeze(1);
+  return nn::make_rope_table(position_T1, {.axis_dims = {c.head_dim()}, .theta = c.rope_theta});
+}
+
+at::Tensor forward_layer(const OlmoeConfig& c, const OlmoeLayer& layer, at::ScalarType attention_dtype,
+                         const at::Tensor& x_TD, const nn::RopeTable& rope, nn::KvCache& cache) {
+  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
+    return ops::rms_norm(x, weight, c.rms_norm_eps);
+  };
+  const auto y_TD = x_TD + attention(c, layer, attention_dtype, norm(x_TD, layer.attention_norm_D), rope, cache);
+  return y_TD + experts(c, layer, norm(y_TD, layer.experts_norm_D));
+}
+
 at::Tensor forward(const OlmoeModel& model, const at::Tensor& ids_T, OlmoeCache& cache, OlmoeLogits logits) {
   const auto& c = model.config;
   const int64_t before = cache.length(), T = ids_T.size(0);
   check_ids(c, ids_T, before);
   cache.layers.resize(model.layers.size());
-  const auto position_T1 = at::arange(before, before + T, at::kFloat).unsqueeze(1);
-  const auto rope = nn::make_rope_table(position_T1, {.axis_dims = {c.head_dim()}, .theta = c.rope_theta});
-  const auto norm = [&](const at::Tensor& x, const at::Tensor& weight) {
-    return ops::rms_norm(x, weight, c.rms_norm_eps);
-  };
+  const auto rope = olmoe_rope(c, before, T);
   auto x_TD = at::embedding(model.embedding_VD, ids_T).to(at::kFloat);
-  for (size_t i = 0; i < model.layers.size(); ++i) {
-    const auto& layer = model.layers[i];
-    x_TD = x_TD + attention(model, layer, norm(x_TD, layer.attention_norm_D), rope, cache.layers[i]);
-    x_TD = x_TD + experts(c, layer, norm(x_TD, layer.experts_norm_D));
-  }
+  for (size_t i = 0; i < model.layers.size(); ++i)
+    x_TD = forward_layer(c, model.layers[i], model.dtype, x_TD, rope, cache.layers[i]);
   if (logits == OlmoeLogits::last && T > 0) x_TD = x_TD.narrow(0, T - 1, 1);
-  return nn::product(norm(x_TD, model.norm_D), model.head_VD);
+  return nn::product(ops::rms_norm(x_TD, model.norm_D, c.rms_norm_eps), model.head_VD);
 }
 
 at::Tensor forward(const OlmoeModel& model, const at::Tensor& ids_T) {

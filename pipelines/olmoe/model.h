@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/nn/kv_cache.h"
+#include "core/nn/rope.h"
 #include "core/nn/weights.h"
 #include "pipelines/olmoe/config.h"
 
@@ -46,5 +47,10 @@ enum class OlmoeLogits : uint8_t { all, last };
 at::Tensor forward(const OlmoeModel& model, const at::Tensor& ids_T, OlmoeCache& cache,
                    OlmoeLogits logits = OlmoeLogits::all);
 at::Tensor forward(const OlmoeModel& model, const at::Tensor& ids_T);
+
+// The steps of it. Rotations of positions [first, first + T); one layer, x_TD f32 -> (T, D) f32.
+nn::RopeTable olmoe_rope(const OlmoeConfig& config, int64_t first, int64_t T);
+at::Tensor forward_layer(const OlmoeConfig& config, const OlmoeLayer& layer, at::ScalarType attention_dtype,
+                         const at::Tensor& x_TD, const nn::RopeTable& rope, nn::KvCache& cache);
 
 }  // namespace polyphony::pipelines

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -94,6 +95,26 @@ TEST(OlmoeCommandLine, ForwardGivesLogitsAndInspectKnowsTheFamily) {
   EXPECT_EQ(document["architecture"], "OlmoeForCausalLM");
   EXPECT_EQ(document["parameters_total"], 18352);
   EXPECT_EQ(document["parameters_active"], 18352 - 2 * 3 * 3 * 12 * 16);  // 3 of 5 experts a layer are not chosen
+}
+
+TEST(OlmoeCommandLine, ConvertMakesAQuantisedFolderThatChatReads) {
+  const TemporaryFolder folder;
+  const auto out = (folder / "int4").string();
+  const auto run = run_child({"convert", kModel, "--quantize", "int4", "--output", out, "--json"});
+  ASSERT_EQ(run.code, 0) << run.err;
+  const auto report = nlohmann::json::parse(run.out);
+  EXPECT_EQ(report["schema"], "polyphony.quantize/1");
+  EXPECT_GT(report["logit_kl"].get<double>(), 0);
+  EXPECT_TRUE(std::filesystem::exists(folder / "int4" / "README.md"));
+  const auto answer =
+      run_child({"chat", "--model", out, "--prompt", "the", "--max-tokens", "3", "--keep-packed", "--json"});
+  ASSERT_EQ(answer.code, 0) << answer.err;
+  EXPECT_EQ(nlohmann::json::parse(answer.out)["dtype"], "int4");
+  EXPECT_TRUE(std::filesystem::exists(folder / "int4" / "packed_int4.bin"));
+  EXPECT_EQ(run_child({"inspect", out}).code, 0);
+  EXPECT_EQ(run_child({"convert", kModel, "--quantize", "int8", "--output", out}).code, 2);
+  EXPECT_EQ(run_child({"convert", kModel, "--quantize", "int8", "--mode", "rf", "--output", out + "2"}).code, 2);
+  EXPECT_EQ(run_child({"convert", "/nowhere", "--quantize", "int8", "--output", out + "2"}).code, 3);
 }
 
 }  // namespace

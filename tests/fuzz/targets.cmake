@@ -7,6 +7,7 @@ set(POLYPHONY_FUZZ_TARGETS
   "png_text|65536|png.dict"
   "image_header|65536|png.dict"
   "sentencepiece_model|8192|none"
+  "tokenizer_json|16384|json.dict"
   "config|4096|toml.dict"
   "event_file|16384|none"
   "torch_file|16384|none"

@@ -141,10 +141,12 @@ TEST_F(OlmoeChat, WarnsOfATemplateThatItDoesNotKnow) {
 
 TEST_F(OlmoeChat, NamesWhatIsWrong) {
   EXPECT_REFUSED(DataError, open_chat({.model_folder = "/nowhere"}), "[chat]", "/nowhere");
-  EXPECT_REFUSED(DataError, open_chat({.model_folder = POLYPHONY_SOURCE_DIR "/tests/golden/dit_moe"}),
+  EXPECT_REFUSED(DataError, open_chat({.model_folder = POLYPHONY_SOURCE_DIR "/tests/golden/dit_moe"}), "config.json",
+                 "'olmoe'", "'dit_moe'");
+  EXPECT_REFUSED(DataError, open_chat({.model_folder = POLYPHONY_SOURCE_DIR "/tests/golden/olmoe/gqa"}),
                  "tokenizer.json");
-  EXPECT_REFUSED(DataError, open_chat({.model_folder = with("config.json", R"({"model_type": "dit_moe"})").string()}),
-                 "config.json", "'olmoe'", "'dit_moe'");
+  EXPECT_REFUSED(DataError, open_chat({.model_folder = with("tokenizer.json", "{}").string()}), "tokenizer.json",
+                 "BPE");
   const auto chat = open_chat({.model_folder = kModel.string()});
   EXPECT_REFUSED(UsageError, ask(*chat, {.text = ""}), "[prompt]");
   EXPECT_REFUSED(UsageError, ask(*chat, {.text = "a", .max_tokens = 0}), "[max-tokens]");

@@ -118,5 +118,39 @@ TEST_F(ForwardDitMoe, NamesWhatDoesNotFit) {
   EXPECT_REFUSED(DataError, run(inputs), "'t' is missing");
 }
 
+class ForwardOlmoe : public ::testing::Test {
+ protected:
+  ForwardReport run(const TensorMap& inputs, const std::string& dtype = "float32") {
+    save_tensors(folder_ / "in.safetensors", inputs);
+    return run_forward({.model = kFolder,
+                        .input = (folder_ / "in.safetensors").string(),
+                        .output = (folder_ / "out.safetensors").string(),
+                        .dtype = dtype,
+                        .device = "cpu"});
+  }
+  at::Tensor out() { return load_tensors(folder_ / "out.safetensors").at("logits"); }
+  const std::string kFolder = POLYPHONY_SOURCE_DIR "/tests/golden/olmoe/gqa";
+  const TensorMap io_ = load_tensors(kFolder + "/io.safetensors");
+  polyphony::testing::TemporaryFolder folder_;
+};
+
+TEST_F(ForwardOlmoe, GivesTheLogitsOfTransformers) {
+  EXPECT_EQ(run({{"input_ids", io_.at("input_ids")}}).architecture, "olmoe");
+  EXPECT_TRUE(at::allclose(out(), io_.at("logits"), 0, 1e-5));
+  run({{"input_ids", io_.at("input_ids").to(at::kInt)}});
+  EXPECT_TRUE(at::allclose(out(), io_.at("logits"), 0, 1e-5));
+  run({{"input_ids", io_.at("input_ids")}}, "bfloat16");
+  EXPECT_FALSE(at::equal(out(), io_.at("logits")));
+  run({{"input_ids", at::zeros({0, 5}, at::kLong)}});
+  EXPECT_EQ(out().sizes(), at::IntArrayRef({0, 5, 40}));
+}
+
+TEST_F(ForwardOlmoe, NamesWhatDoesNotFit) {
+  EXPECT_REFUSED(ShapeError, run({{"input_ids", at::zeros({5}, at::kLong)}}), "[input_ids]", "(B, S)");
+  EXPECT_REFUSED(ShapeError, run({{"input_ids", at::zeros({1, 5})}}), "[input_ids]", "integers");
+  EXPECT_REFUSED(DataError, run({{"input_ids", at::full({1, 5}, 40, at::kLong)}}), "[0, 40)", "40");
+  EXPECT_REFUSED(UsageError, run({{"input_ids", at::zeros({1, 65}, at::kLong)}}), "at most 64 tokens", "65");
+}
+
 }  // namespace
 }  // namespace polyphony::pipelines

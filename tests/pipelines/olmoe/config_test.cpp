@@ -90,6 +90,19 @@ TEST(OlmoeConfig, NamesTheFieldThatIsWrong) {
   }
 }
 
+TEST(OlmoeConfig, ReadsItsOwnQuantisationOnly) {
+  auto config = small();
+  config.quantization = OlmoeQuantization{.format = ops::WeightFormat::int4, .group = 64};
+  auto json = nlohmann::json::parse(olmoe_config_json(config));
+  EXPECT_EQ(parse(json).config, config);
+  json["quantization_config"]["group_size"] = 33;
+  EXPECT_REFUSED(DataError, parse(json), "'group_size'", "multiple of 32");
+  json["quantization_config"]["format"] = "bf16";
+  EXPECT_REFUSED(DataError, parse(json), "'format'", "int8 or int4");
+  json["quantization_config"] = {{"quant_method", "gptq"}, {"bits", 4}};
+  EXPECT_REFUSED(DataError, parse(json), "'polyphony'", "'gptq'");
+}
+
 TEST(OlmoeConfig, WarnsOfKeysThatItDoesNotKnow) {
   auto json = small_json();
   json["sliding_window"] = 4096;

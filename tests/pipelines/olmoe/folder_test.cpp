@@ -45,7 +45,7 @@ TEST_F(OlmoeFolder, WritesTheTensorsThatItRead) {
 
 TEST_F(OlmoeFolder, TiesTheHeadToTheEmbedding) {
   const auto model = load_olmoe(olmoe_golden("gqa")).model;
-  EXPECT_TRUE(model.head_VD.plain.is_same(model.embedding_VD));
+  EXPECT_TRUE(std::get<at::Tensor>(model.head_VD).is_same(model.embedding_VD));
 }
 
 TEST_F(OlmoeFolder, RefusesWeightsThatDoNotFitTheConfig) {
@@ -66,8 +66,8 @@ TEST_F(OlmoeFolder, NamesFilesThatAreMissing) {
 TEST(Memory, RefusesWhatTheMachineDoesNotHave) {
   EXPECT_GT(available_memory(), 0U);
   check_fits_memory(1, "olmoe", "the model");
-  EXPECT_REFUSED(MemoryError, check_fits_memory(uint64_t{1} << 60, "olmoe", "the model"), "the model needs",
-                 "1.0 EiB", "are free");
+  EXPECT_REFUSED(MemoryError, check_fits_memory(uint64_t{1} << 60, "olmoe", "the model"), "the model needs", "1.0 EiB",
+                 "are free");
 }
 
 }  // namespace

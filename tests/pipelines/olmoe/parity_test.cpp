@@ -52,15 +52,24 @@ TEST_P(OlmoeParity, GivesTheSameLogitsTokenByTokenAndInPieces) {
   }
 }
 
-TEST_P(OlmoeParity, StaysNearInBfloat16) {
-  const auto half = load_olmoe(olmoe_golden(GetParam()), at::kBFloat16).model;
-  EXPECT_EQ(half.layers[0].w2_EDF.plain.scalar_type(), at::kBFloat16);
+TEST_P(OlmoeParity, StaysNearWithPackedWeights) {
   const auto expected = io_.at("logits")[0];
-  const auto actual = forward(half, io_.at("input_ids")[0]);
-  EXPECT_EQ(actual.scalar_type(), at::kFloat);
-  // A rounded score may choose another expert in so small a model: most tokens are near, not each.
-  const auto error_S = (actual - expected).square().mean(1).sqrt();
-  EXPECT_LE(error_S.median().item<double>(), 3e-2 * rms(expected));
+  const std::pair<ops::WeightFormat, double> formats[] = {
+      {ops::WeightFormat::bf16, 3e-2}, {ops::WeightFormat::int8, 5e-2}, {ops::WeightFormat::int4, 4e-1}};
+  for (const auto& [format, tolerance] : formats) {
+    const auto model = load_olmoe(olmoe_golden(GetParam()), format).model;
+    EXPECT_EQ(std::get<ops::PackedMatrices>(model.layers[0].w2_EDF).format, format);
+    const auto actual = forward(model, io_.at("input_ids")[0]);
+    EXPECT_EQ(actual.scalar_type(), at::kFloat);
+    // A rounded score may choose another expert in so small a model: most tokens are near, not each.
+    const auto error_S = (actual - expected).square().mean(1).sqrt();
+    EXPECT_LE(error_S.median().item<double>(), tolerance * rms(expected)) << ops::to_string(format);
+    OlmoeCache cache;
+    std::vector<at::Tensor> steps;
+    for (int64_t t = 0; t < 9; ++t) steps.push_back(forward(model, io_.at("input_ids")[0].narrow(0, t, 1), cache));
+    const auto step_error_S = (at::cat(steps) - actual).square().mean(1).sqrt();
+    EXPECT_LE(step_error_S.median().item<double>(), 3e-2 * rms(expected)) << ops::to_string(format);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, OlmoeParity, ::testing::Values("mha", "gqa", "sharded"),

@@ -6,12 +6,13 @@ usage: ./run bench [CASE...] [--quick] [--anyway] [--no-install] [--threads N] [
 
 Peers come from the Python registry into .deps/peers/ (scripts/bench/peers.py) and stay there. A CASE is a name of
 --list, or the beginning of one; without one all run. Writes results.json, README.md and ratios.svg into docs/benchmarks; rows of
-cases that did not run are kept. Outputs of both sides are compared. A busy machine is refused; --anyway marks the rows.
+cases that did not run are kept. A run of all cases also counts instructions (instructions.py) and samples the layer
+(profile_layer.py). Outputs of both sides are compared. A busy machine is refused; --anyway marks the rows.
 --quick: two rounds, no installation, written to build/bench. A peer that fails is told in its row and stops nothing.
 """
 import argparse
-import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,9 +26,10 @@ import case_vae
 import report
 from peers import ROOT
 from rows import row
-from setting import OURS, Setting, busy_share, machine
+from setting import OURS, SCRIPTS, Setting, busy_share, machine
 
 GROUPS = [case_layer, case_olmoe, case_dit_moe, case_vae, case_train_step]
+BESIDE = ["instructions.py", "profile_layer.py"]  # what a whole run counts and samples as well
 BUSY = 0.1
 
 
@@ -97,6 +99,10 @@ def main():
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"bench: wrote {file}")
+    if not a.quick and not a.cases:
+        for script in BESIDE:
+            if subprocess.run([SCRIPTS / script]).returncode != 0:
+                print(f"bench: {script} failed", file=sys.stderr)
 
 
 if __name__ == "__main__":

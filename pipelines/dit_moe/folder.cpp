@@ -60,6 +60,7 @@ LoadedDitMoe load_dit_moe(const fs::path& given, at::ScalarType dtype) {
 }
 
 void save_dit_moe(const DitMoe& model, const fs::path& folder, DitMoeLayout layout) {
+  check<ConfigError>(!model.packed(), "[dit_moe] a packed model has no weights to save");
   fs::create_directories(folder);
   const auto* weights = layout == DitMoeLayout::flat ? "model.safetensors" : "diffusion_pytorch_model.safetensors";
   save_tensors(folder / weights, published_views(model.config(), state_of(model)), {{"format", "pt"}});

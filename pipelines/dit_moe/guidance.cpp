@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <future>
 
@@ -47,11 +48,55 @@ void report(const DitMoeGuidance& guidance, double t, std::vector<moe::Routing> 
   guidance.on_routing(t, routings);
 }
 
-at::Tensor pass(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t, const at::Tensor& y,
-                bool told, bool both_halves) {
-  const auto t_B = at::full({x.size(0)}, t, x.options().dtype(at::kFloat));
-  auto out = model.forward({.x_BCHW = x, .t_B = t_B, .y_B = y.to(x.device())});
-  if (told) report(guidance, t, std::move(out.routings), both_halves);
+at::Tensor times_of(int64_t samples, double t) { return at::full({samples}, t, at::kFloat); }
+
+// The modulations of a packed model for times to come, some at once.
+class Ahead {
+ public:
+  // y_B: the classes of a pass, in its order; every pass has the same.
+  Ahead(std::shared_ptr<DitMoe> model, std::vector<double> times, at::Tensor y_B)
+      : model_(std::move(model)), times_(std::move(times)), y_B_(std::move(y_B)) {}
+
+  // f32 (B, M); undefined where the time was not told or the model is not packed.
+  at::Tensor of(double t) {
+    if (!model_->packed()) return {};
+    const auto place = std::find(times_.begin(), times_.end(), t) - times_.begin();
+    if (place == std::ssize(times_)) return {};
+    if (place < first_ || place >= first_ + count_) compute(place);
+    return modulation_CBM_[place - first_];
+  }
+
+ private:
+  static constexpr int64_t kAtOnce = 16;
+
+  void compute(int64_t place) {
+    first_ = place;
+    count_ = std::min(kAtOnce, std::ssize(times_) - place);
+    const int64_t B = y_B_.size(0);
+    std::vector<at::Tensor> t;
+    for (int64_t i = 0; i < count_; ++i) t.push_back(times_of(B, times_[static_cast<size_t>(place + i)]));
+    modulation_CBM_ = model_->modulations(at::cat(t), y_B_.repeat({count_})).view({count_, B, -1});
+  }
+
+  std::shared_ptr<DitMoe> model_;
+  std::vector<double> times_;
+  at::Tensor y_B_, modulation_CBM_;
+  int64_t first_ = 0, count_ = 0;  // of the times in modulation_CBM_
+};
+
+struct Pass {
+  at::Tensor y_B;
+  at::Tensor modulation_BM = {};  // undefined: the model computes it
+  bool told = true;               // to whoever asked for the routing,
+  bool both_halves = false;       // of its first half alone
+};
+
+at::Tensor run(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t, const Pass& pass) {
+  auto out = model.forward({.x_BCHW = x,
+                            .t_B = times_of(x.size(0), t).to(x.device()),
+                            .y_B = pass.y_B.to(x.device()),
+                            .modulation_BM = pass.modulation_BM});
+  if (pass.told) report(guidance, t, std::move(out.routings), pass.both_halves);
   return out.out_BCHW;
 }
 
@@ -67,39 +112,48 @@ std::future<at::Tensor> on_another_thread(const Work& work) {
                     });
 }
 
-Halves both(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t) {
-  const auto null_N = at::full_like(guidance.y_N, model.config().num_classes);
-  if (!guidance.batched) {
-    const auto unconditional = [&] { return pass(model, guidance, x, t, null_N, false, false); };
-    auto other =
-        guidance.side_by_side ? on_another_thread(unconditional) : std::async(std::launch::deferred, unconditional);
-    auto conditional = pass(model, guidance, x, t, guidance.y_N, true, false);
-    return {std::move(conditional), other.get()};
-  }
-  const auto out = pass(model, guidance, at::cat({x, x}), t, at::cat({guidance.y_N, null_N}), true, true);
-  return {out.narrow(0, 0, x.size(0)), out.narrow(0, x.size(0), x.size(0))};
+Halves apart(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t, const at::Tensor& null_N) {
+  const auto unconditional = [&] { return run(model, guidance, x, t, {.y_B = null_N, .told = false}); };
+  auto other =
+      guidance.side_by_side ? on_another_thread(unconditional) : std::async(std::launch::deferred, unconditional);
+  auto conditional = run(model, guidance, x, t, {.y_B = guidance.y_N});
+  return {std::move(conditional), other.get()};
 }
 
-at::Tensor guided(DitMoe& model, const DitMoeGuidance& guidance, const at::Tensor& x, double t, int64_t channels) {
-  if (guidance.scale == 1) return pass(model, guidance, x, t, guidance.y_N, true, false);
-  const auto halves = both(model, guidance, x, t);
-  return latent::guide(halves.conditional, halves.unconditional, {.scale = guidance.scale, .channels = channels});
+// The guided model at a time, of x. Copies share what is computed ahead: one sampler after another.
+std::function<at::Tensor(const at::Tensor&, double)> guided(std::shared_ptr<DitMoe> model, DitMoeGuidance guidance,
+                                                            int64_t channels) {
+  check_guidance(*model, guidance);
+  const bool plain = guidance.scale == 1;
+  const auto null_N = at::full_like(guidance.y_N, model->config().num_classes);
+  const auto y_B = plain ? guidance.y_N : at::cat({guidance.y_N, null_N});
+  auto ahead = std::make_shared<Ahead>(model, guidance.times, y_B);
+  return [=, model = std::move(model), guidance = std::move(guidance)](const at::Tensor& x, double t) {
+    if (plain) return run(*model, guidance, x, t, {.y_B = y_B, .modulation_BM = ahead->of(t)});
+    Halves halves;
+    if (guidance.batched) {
+      const auto out =
+          run(*model, guidance, at::cat({x, x}), t, {.y_B = y_B, .modulation_BM = ahead->of(t), .both_halves = true});
+      halves = {out.narrow(0, 0, x.size(0)), out.narrow(0, x.size(0), x.size(0))};
+    } else {
+      halves = apart(*model, guidance, x, t, null_N);
+    }
+    return latent::guide(halves.conditional, halves.unconditional, {.scale = guidance.scale, .channels = channels});
+  };
 }
 
 }  // namespace
 
 latent::VelocityModel guided_velocity(std::shared_ptr<DitMoe> model, DitMoeGuidance guidance) {
-  check_guidance(*model, guidance);
-  return [model = std::move(model), guidance = std::move(guidance)](const at::Tensor& x, double t) {
-    return latent::without_variance(guided(*model, guidance, x, t, 0), x);
+  return [both = guided(std::move(model), std::move(guidance), 0)](const at::Tensor& x, double t) {
+    return latent::without_variance(both(x, t), x);
   };
 }
 
 latent::DiscreteModel guided_epsilon(std::shared_ptr<DitMoe> model, DitMoeGuidance guidance) {
-  check_guidance(*model, guidance);
   const int64_t channels = std::min(kGuidedByDdpm, model->config().in_channels);
-  return [model = std::move(model), guidance = std::move(guidance), channels](const at::Tensor& x, int64_t t) {
-    return guided(*model, guidance, x, static_cast<double>(t), channels);
+  return [both = guided(std::move(model), std::move(guidance), channels)](const at::Tensor& x, int64_t t) {
+    return both(x, static_cast<double>(t));
   };
 }
 

@@ -13,6 +13,9 @@ struct DitMoeGuidance {
   double scale = 1;           // 1: no guidance, and one pass
   bool batched = true;        // conditional and unconditional halves in one pass of 2N; otherwise two passes of N
   bool side_by_side = false;  // two passes at once, on a thread each: the same bits as one after the other
+  // The times that will be asked for, in this order, where they are known: a packed model then computes what depends on
+  // them and the classes alone for many of them at once.
+  std::vector<double> times = {};
   // What each pass of the conditional half chose; rows of one layer are N * S tokens.
   std::function<void(double t, const std::vector<moe::Routing>& routings)> on_routing = {};
 };

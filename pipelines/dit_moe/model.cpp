@@ -70,6 +70,7 @@ void DitMoe::check_input(const DitMoeInput& in) const {
 
 DitMoeOutput DitMoe::forward(const DitMoeInput& input, const DitMoeOptions& options) {
   check_input(input);
+  if (packed_) return forward_packed(input, options);
   check<ShapeError>(!options.replay || std::ssize(*options.replay) == config_.depth, "[dit_moe] replay must hold ",
                     config_.depth, " routings, one a layer");
   const auto dtype = x_embedder_->weight.scalar_type();
@@ -98,6 +99,29 @@ DitMoeOutput DitMoe::forward(const DitMoeInput& input, const DitMoeOptions& opti
   out.out_BCHW = latent::unpatchify(final_linear_(normed_BSD.flatten(0, 1)).to(at::kFloat), grid,
                                     {.patch = config_.patch_size, .order = latent::PatchOrder::channel_last});
   return out;
+}
+
+DitMoeOutput DitMoe::forward_packed(const DitMoeInput& input, const DitMoeOptions& options) {
+  check<ConfigError>(!options.replay && !options.on_block, "[dit_moe] a packed model takes no replay and no taps");
+  const at::NoGradGuard no_grad;
+  const auto grid = latent::latent_grid(input.x_BCHW, config_.patch_size);
+  const auto modulation_BM = input.modulation_BM.defined() ? input.modulation_BM : modulations(input.t_B, input.y_B);
+  auto out =
+      packed_->forward(latent::patchify(input.x_BCHW.to(at::kFloat), {.patch = config_.patch_size}), modulation_BM);
+  return {.out_BCHW = latent::unpatchify(out.patches_TF, grid,
+                                         {.patch = config_.patch_size, .order = latent::PatchOrder::channel_last}),
+          .routings = std::move(out.routings)};
+}
+
+void DitMoe::pack() {
+  eval();
+  if (!packed_) packed_ = std::make_shared<const PackedDitMoe>(config_, *this);
+}
+
+at::Tensor DitMoe::modulations(const at::Tensor& t_B, const at::Tensor& y_B) {
+  check<ConfigError>(packed(), "[dit_moe] only a packed model gives its modulations");
+  const at::NoGradGuard no_grad;
+  return packed_->modulations(t_embedder_->forward(t_B) + y_embedder_->forward(y_B, std::nullopt));
 }
 
 at::Tensor DitMoe::balance_loss(const std::vector<moe::Routing>& routings) const {

@@ -15,7 +15,7 @@
 #include "core/nn/label_embedder.h"
 #include "core/nn/timestep_embedding.h"
 #include "moe/blocks/dit_block.h"
-#include "pipelines/dit_moe/config.h"
+#include "pipelines/dit_moe/packed_model.h"
 
 namespace polyphony::pipelines {
 
@@ -23,6 +23,7 @@ struct DitMoeInput {
   at::Tensor x_BCHW = {};  // scaled latents
   at::Tensor t_B = {};     // any number type, used as it is: [0, 1] for rectified flow (unscaled), 0..999 for DDPM
   at::Tensor y_B = {};     // i64 class; num_classes is the null class
+  at::Tensor modulation_BM = {};  // what modulations(t_B, y_B) gave; undefined: computed here
 };
 
 struct DitMoeOptions {
@@ -53,10 +54,20 @@ class DitMoe : public torch::nn::Module {
   // Weights and activations in `dtype`; the routers' gates stay f32, since their rounding changes the choice.
   void set_dtype(at::ScalarType dtype);
 
+  // From here on for inference on this CPU alone: weights are packed for products in bf16 and the plain ones given up,
+  // so that the model can no longer be trained, saved or converted. forward then takes no replay and no taps.
+  void pack();
+  bool packed() const { return packed_ != nullptr; }
+
+  // What a packed model computes from the condition alone, f32 (B, M): many times and classes at once read the weights
+  // of the modulations, which are as large as those of attention, once. Throws ConfigError for one that is not packed.
+  at::Tensor modulations(const at::Tensor& t_B, const at::Tensor& y_B);
+
   const DitMoeConfig& config() const { return config_; }
 
  private:
   void check_input(const DitMoeInput& input) const;
+  DitMoeOutput forward_packed(const DitMoeInput& input, const DitMoeOptions& options);
 
   DitMoeConfig config_;
   torch::nn::Linear x_embedder_, final_linear_;
@@ -65,6 +76,7 @@ class DitMoe : public torch::nn::Module {
   std::vector<std::shared_ptr<moe::DitBlock>> blocks_;
   std::shared_ptr<nn::FinalAdaLn> final_ada_ln_;
   at::Tensor pos_embed_;
+  std::shared_ptr<const PackedDitMoe> packed_;
 };
 
 }  // namespace polyphony::pipelines

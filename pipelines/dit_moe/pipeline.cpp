@@ -127,6 +127,8 @@ DitMoePipeline load_dit_moe_pipeline(const fs::path& folder, at::ScalarType dtyp
   auto loaded = load_dit_moe(folder, dtype);
   DitMoePipeline out{.model = std::move(loaded.model), .warnings = std::move(loaded.warnings)};
   if (fs::exists(folder / kIndex)) read_index(out, folder);
+  if (out.autoencoder && dtype == at::kBFloat16)
+    out.decoder = std::make_shared<const latent::Bf16Decoder>(*out.autoencoder);
   return out;
 } catch (const fs::filesystem_error& error) {
   fail<DataError>("[", error.path1().string(), "] ", error.code().message());
@@ -155,9 +157,12 @@ at::Tensor pixels_of(const DitMoePipeline& pipeline, const at::Tensor& latents) 
   check<ConfigError>(pipeline.draws_pictures(), "[dit_moe] expected a model with an autoencoder or of pixels");
   const c10::InferenceMode inference;
   auto pixels = latents.to(at::kFloat);
-  if (pipeline.autoencoder)
+  if (pipeline.decoder) {
+    pixels = pipeline.decoder->decode(pipeline.autoencoder->from_latent(pixels));
+  } else if (pipeline.autoencoder) {
     pixels = pipeline.autoencoder->decode(
         pipeline.autoencoder->from_latent(pixels).contiguous(at::MemoryFormat::ChannelsLast));
+  }
   return pixels.size(1) == 1 ? pixels.expand({-1, 3, -1, -1}) : pixels;
 }
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "modalities/latent/autoencoder_kl.h"
+#include "modalities/latent/bf16_decoder.h"
 #include "pipelines/dit_moe/model.h"
 
 namespace polyphony::pipelines {
@@ -20,6 +20,7 @@ struct DitMoePipeline {
   std::shared_ptr<DitMoe> model;                            // in evaluation mode
   std::optional<DitMoeMode> mode = {};                      // none: a flat folder names no mode
   std::shared_ptr<latent::AutoencoderKL> autoencoder = {};  // null: none; f32, in evaluation mode
+  std::shared_ptr<const latent::Bf16Decoder> decoder = {};  // decodes in the autoencoder's place; null: none
   bool pixels = false;                                      // the model draws pixels in [-1, 1] by itself
   std::map<int64_t, std::string> labels = {};               // names of classes, synonyms separated by commas
   std::vector<std::string> warnings = {};
@@ -30,7 +31,8 @@ struct DitMoePipeline {
 };
 
 // Reads a flat folder (config.json and weights), or a diffusers folder: model_index.json, transformer/, and where the
-// index names them vae/ and scheduler/. The scheduler's class tells the mode. `dtype` is that of the transformer.
+// index names them vae/ and scheduler/. The scheduler's class tells the mode. `dtype` is that of the transformer and,
+// where it is kBFloat16, of decoding.
 // Throws DataError for files that are missing or contradict one another.
 DitMoePipeline load_dit_moe_pipeline(const std::filesystem::path& folder, at::ScalarType dtype = at::kFloat);
 

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -96,22 +97,32 @@ latent::SampleResult sample_dit_moe(const std::shared_ptr<DitMoe>& model, const 
                      "[sampler] steps must be in [1, ", schedule.num_timesteps(), "], got ", s.steps);
   PictureNoise noise(model->config(), s);
   const auto start = noise.draw(1).to(s.guidance.y_N.device());
+  const auto guided_at = [&](const auto& times) {
+    auto guidance = s.guidance;
+    guidance.times.assign(times.begin(), times.end());
+    std::sort(guidance.times.rbegin(), guidance.times.rend());
+    return guidance;
+  };
   switch (s.sampler) {
-    case DitMoeSampler::euler:
-      return latent::euler_sample(start, guided_velocity(model, s.guidance), {.steps = s.steps}, on_step);
+    case DitMoeSampler::euler: {
+      const latent::EulerOptions options{.steps = s.steps};
+      const auto model_at = guided_velocity(model, guided_at(latent::euler_times(options)));
+      return latent::euler_sample(start, model_at, options, on_step);
+    }
     case DitMoeSampler::ddpm: {
       const int64_t rows = s.guidance.scale == 1 ? 1 : 2;
       const auto variance =
           model->config().learn_sigma ? latent::Variance::learned_range : latent::Variance::fixed_small;
-      return latent::ddpm_sample(schedule, start, guided_epsilon(model, s.guidance),
-                                 {.respacing = std::to_string(s.steps),
-                                  .step = {.variance = variance},
-                                  .noise = [&](int64_t) { return noise.draw(rows); }},
-                                 on_step);
+      const auto respacing = std::to_string(s.steps);
+      const auto model_at = guided_epsilon(model, guided_at(latent::respaced_timesteps(schedule, respacing)));
+      return latent::ddpm_sample(
+          schedule, start, model_at,
+          {.respacing = respacing, .step = {.variance = variance}, .noise = [&](int64_t) { return noise.draw(rows); }},
+          on_step);
     }
     case DitMoeSampler::ddim: {
       const auto timesteps = latent::respaced_timesteps(schedule, join("ddim", s.steps));
-      return latent::ddim_sample(schedule, start, guided_epsilon(model, s.guidance),
+      return latent::ddim_sample(schedule, start, guided_epsilon(model, guided_at(timesteps)),
                                  {.transitions = latent::ancestral_transitions(timesteps)}, on_step);
     }
     case DitMoeSampler::dpm_solver:

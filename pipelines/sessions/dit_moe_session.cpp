@@ -39,6 +39,7 @@ class DitMoeSession : public Session {
         threads_(at::get_num_threads()),
         name_(model_name(folder, weights_file(folder))) {
     if (pipeline_.autoencoder) pipeline_.autoencoder->use_channels_last();
+    if (dtype_ == at::kBFloat16) pipeline_.model->pack();
   }
 
   std::optional<GenerateResult> generate(const GenerateRequest& request, const OnProgress& on_progress) override {
@@ -99,7 +100,9 @@ class DitMoeSession : public Session {
 
   std::optional<GenerateResult> draw(const GenerateRequest& request, const OnProgress& on_progress) {
     const c10::InferenceMode inference;
-    const OneThread one_thread;
+    // What LibTorch multiplies in float32 would depend on the number of threads; packed weights do not.
+    std::optional<OneThread> one_thread;
+    if (!packed()) one_thread.emplace();
     GenerateResult out{.used = complete(request),
                        .model = name_,
                        .device = "cpu",
@@ -127,13 +130,14 @@ class DitMoeSession : public Session {
   std::optional<at::Tensor> sample(const GenerateRequest& used, int64_t i, std::vector<RoutingRecord>& records,
                                    const OnProgress& on_progress) {
     const auto label = std::stoll(used.class_label);
-    // Two passes, never one batch: the same bits whether they run one after the other or side by side.
+    // Packed, both halves are one batch. Otherwise two passes: a batch would round differently from the published
+    // sampler, and they give the same bits whether they run one after the other or side by side.
     DitMoeSampling sampling{.sampler = dit_moe_sampler(used.sampler),
                             .steps = *used.steps,
                             .guidance = {.y_N = at::full({1}, static_cast<int64_t>(label), at::kLong),
                                          .scale = *used.guidance,
-                                         .batched = false,
-                                         .side_by_side = threads_ > 1},
+                                         .batched = packed(),
+                                         .side_by_side = !packed() && threads_ > 1},
                             .seed = *used.seed + static_cast<uint64_t>(i)};
     if (used.record_routing) {
       records.emplace_back();
@@ -169,13 +173,14 @@ class DitMoeSession : public Session {
     return image_from(bytes_from_pixels(pixels_of(pipeline_, latents)[0]));
   }
 
+  bool packed() const { return pipeline_.model->packed(); }
   double default_guidance() const { return pipeline_.model->config().has_null_class() ? kDefaultGuidance : 1.0; }
   std::string dtype_name() const { return dtype_ == at::kBFloat16 ? "bfloat16" : "float32"; }
 
   DitMoePipeline pipeline_;
   fs::path folder_;
   at::ScalarType dtype_;
-  int threads_;  // that a request may use; each pass of the model runs on one
+  int threads_;  // that a request may use; in float32 each pass of the model runs on one
   std::string name_;
 };
 

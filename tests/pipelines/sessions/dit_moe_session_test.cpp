@@ -36,14 +36,18 @@ class DitMoeSessionTest : public ::testing::Test {
   polyphony::testing::TemporaryFolder folder_;
 };
 
-TEST_F(DitMoeSessionTest, APictureDependsOnItsSeedAlone) {
+class DitMoeSessionDtypes : public DitMoeSessionTest, public ::testing::WithParamInterface<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Dtypes, DitMoeSessionDtypes, ::testing::Values("float32", "bfloat16"),
+                         [](const auto& case_info) { return case_info.param; });
+
+TEST_P(DitMoeSessionDtypes, APictureDependsOnItsSeedAlone) {
   auto several = request();
   several.count = 3;
-  const auto one_thread = open(1)->generate(several, {});
-  const auto two_threads = open(2)->generate(several, {});
+  const auto one_thread = open(1, GetParam())->generate(several, {});
+  const auto two_threads = open(2, GetParam())->generate(several, {});
   auto last = request();
   last.seed = 11;
-  const auto alone = open(2)->generate(last, {});
+  const auto alone = open(2, GetParam())->generate(last, {});
   ASSERT_EQ(one_thread->pictures.size(), 3u);
   EXPECT_EQ(one_thread->latents.values, two_threads->latents.values);
   for (size_t i = 0; i < 3; ++i) EXPECT_EQ(one_thread->pictures[i].image, two_threads->pictures[i].image);

@@ -4,9 +4,10 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <cmath>
+#include <algorithm>
 
 #include "core/check.h"
+#include "core/ops/adamw/adamw.h"
 
 namespace polyphony::pipelines {
 
@@ -43,30 +44,29 @@ void Optimizer::zero_grad() {
 
 void Optimizer::step(double learning_rate, double norm) {
   const c10::NoGradGuard no_grad;
-  // Two groups: weight decay is for matrices, not for gains, biases and tables of one axis.
-  for (const bool matrices : {true, false}) {
-    std::vector<at::Tensor> params, grads, first, second, steps;
-    for (const size_t i : with_gradient()) {
-      if ((params_[i].dim() >= 2) != matrices) continue;
-      params.push_back(params_[i]);
-      grads.push_back(params_[i].grad());
-      first.push_back(first_[i]);
-      second.push_back(second_[i]);
-      steps.push_back(steps_[i]);
-    }
-    if (params.empty()) continue;
-    if (config_.max_grad_norm > 0 && norm > config_.max_grad_norm)
-      at::_foreach_mul_(grads, config_.max_grad_norm / (norm + 1e-6));
-    at::_foreach_add_(steps, 1);
-    at::_fused_adamw_(params, grads, first, second, {}, steps, learning_rate, config_.beta1, config_.beta2,
-                      matrices ? config_.weight_decay : 0.0, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  std::vector<ops::AdamwTensors> tensors;
+  for (size_t i = 0; i < params_.size(); ++i) {
+    const auto& gradient = params_[i].grad();
+    if (gradient.defined()) steps_[i].add_(1);
+    if (!gradient.defined() && ema_.empty()) continue;
+    tensors.push_back({.weight = params_[i],
+                       .gradient = gradient,
+                       .first = first_[i],
+                       .second = second_[i],
+                       .average = ema_.empty() ? at::Tensor() : ema_[i],
+                       .step = std::max<int64_t>(1, steps_[i].item<int64_t>()),
+                       // Weight decay is for matrices, not for gains, biases and tables of one axis.
+                       .weight_decay = params_[i].dim() >= 2 ? config_.weight_decay : 0.0});
   }
-  if (!ema_.empty()) {
-    // Early weights are noise: the average starts short and grows to its decay.
-    const double n = steps_.empty() ? 0 : static_cast<double>(steps_.front().item<float>());
-    const double decay = std::min(config_.ema_decay, (1 + n) / (10 + n));
-    at::_foreach_lerp_(ema_, params_, 1 - decay);
-  }
+  // Early weights are noise: the average starts short and grows to its decay.
+  const double n = steps_.empty() ? 0 : static_cast<double>(steps_.front().item<float>());
+  const bool clips = config_.max_grad_norm > 0 && norm > config_.max_grad_norm;
+  ops::adamw_step_(tensors, {.learning_rate = learning_rate,
+                             .beta1 = config_.beta1,
+                             .beta2 = config_.beta2,
+                             .eps = config_.eps,
+                             .gradient_scale = clips ? config_.max_grad_norm / (norm + 1e-6) : 1.0,
+                             .average_weight = 1 - std::min(config_.ema_decay, (1 + n) / (10 + n))});
   zero_grad();
 }
 

@@ -1,90 +1,89 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokens a second of an OLMoE folder: reading 512 tokens at once, then writing one after another. One JSON line with
-// the medians of all repetitions.
-//   olmoe_bench FOLDER THREADS REPS FORMAT [PREFILL DECODE]     FORMAT: f32 | bf16 | int8 | int4
+// A language model of the OLMoE family reading a text at once and writing token
+// by token: our side of the cases model_prefill and model_decode.
+//   olmoe_bench FOLDER [THREADS [FORMAT]]   (default 2 bf16); FORMAT: f32 |
+//   bf16 | int8 | int4
+// input READ WRITTEN SEED FILE        ids (READ) to read at once, next (WRITTEN) to read one by one
+// prefill IN OUT|-, decode IN OUT|-   tokens a second, of each repetition; OUT: the logits after the last token
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <nlohmann/json.hpp>
+#include <cstdlib>
 
-#include "core/base/cpu_level.h"
-#include "core/base/text.h"
-#include "core/check.h"
+#include "bench/measure.h"
+#include "bench/serve.h"
+#include "core/rng.h"
 #include "pipelines/olmoe/folder.h"
 
+namespace polyphony::bench {
 namespace {
 
-using namespace polyphony;
 using namespace polyphony::pipelines;
-using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t n = values.size();
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+nlohmann::json make_input(const OlmoeModel &model, const Words &words) {
+  auto generator = make_generator(std::stoull(words.at(2)));
+  const auto drawn = [&](const std::string &count) {
+    return at::randint(model.config.vocab_size, {std::stoll(count)}, generator,
+                       at::kLong);
+  };
+  save_tensors(words.at(3),
+               {{"ids", drawn(words.at(0))}, {"next", drawn(words.at(1))}});
+  return {{"seed", words.at(2)}};
 }
 
-int64_t number(const char* text, int64_t low) {
-  const auto value = parse_integer(text);
-  check<UsageError>(value && *value >= low, "[olmoe_bench] expected an integer from ", low, ", got ", text);
-  return *value;
+nlohmann::json told(const std::vector<double> &rates,
+                    const at::Tensor &logits_1V, const std::string &file) {
+  if (file != "-")
+    save_tensors(file, {{"logits", logits_1V.flatten()}});
+  return {{"values", rates}};
 }
 
-nlohmann::ordered_json measure(const char* folder, int64_t reps, const std::string& format, int64_t prefill,
-                               int64_t decode) {
+nlohmann::json prefill(const OlmoeModel &model, const Words &words) {
   const c10::InferenceMode inference;
-  const auto packed = ops::weight_format(format);
-  check<UsageError>(packed || format == "f32", "[olmoe_bench] expected f32, bf16, int8 or int4, got ", format);
-  auto start = Clock::now();
-  const auto model = load_olmoe(std::filesystem::path(folder), packed).model;
-  const double load_s = seconds_since(start);
-  at::manual_seed(1);
-  std::vector<double> prefill_s, decode_s;
-  for (int64_t rep = -1; rep < reps; ++rep) {  // the first one warms up
-    const auto ids_T = at::randint(model.config.vocab_size, {prefill + decode}, at::kLong);
-    OlmoeCache cache;
-    start = Clock::now();
-    forward(model, ids_T.narrow(0, 0, prefill), cache, OlmoeLogits::last);
-    if (rep >= 0) prefill_s.push_back(seconds_since(start));
-    for (int64_t i = 0; i < decode; ++i) {
-      start = Clock::now();
-      forward(model, ids_T.narrow(0, prefill + i, 1), cache, OlmoeLogits::last);
-      if (rep >= 0) decode_s.push_back(seconds_since(start));
-    }
-  }
-  return {{"format", format},
-          {"threads", at::get_num_threads()},
-          {"level", to_string(cpu_level())},
-          {"layers", model.config.num_hidden_layers},
-          {"load_s", load_s},
-          {"prefill_tokens", prefill},
-          {"prefill_s", median(prefill_s)},
-          {"prefill_tokens_per_s", static_cast<double>(prefill) / median(prefill_s)},
-          {"decode_s", median(decode_s)},
-          {"decode_tokens_per_s", 1 / median(decode_s)},
-          {"reps", reps}};
+  const auto ids_T = load_tensors(words.at(0)).at("ids");
+  OlmoeCache cache;
+  at::Tensor logits;
+  const double ms = milliseconds(
+      [&] { logits = forward(model, ids_T, cache, OlmoeLogits::last); });
+  return told({1e3 * static_cast<double>(ids_T.size(0)) / ms}, logits,
+              words.at(1));
 }
 
-}  // namespace
+nlohmann::json decode(const OlmoeModel &model, const Words &words) {
+  const c10::InferenceMode inference;
+  const auto input = load_tensors(words.at(0));
+  OlmoeCache cache;
+  auto logits = forward(model, input.at("ids"), cache, OlmoeLogits::last);
+  std::vector<double> rates;
+  for (int64_t i = 0; i < input.at("next").size(0); ++i) {
+    const auto next = input.at("next").narrow(0, i, 1);
+    rates.push_back(1e3 / milliseconds([&] {
+                      logits = forward(model, next, cache, OlmoeLogits::last);
+                    }));
+  }
+  return told(rates, logits, words.at(1));
+}
 
-int main(int argc, char** argv) {
-  if (argc != 5 && argc != 7) {
-    std::fprintf(stderr, "usage: olmoe_bench FOLDER THREADS REPS f32|bf16|int8|int4 [PREFILL DECODE]\n");
-    return argc == 1 ? 0 : static_cast<int>(ExitCode::usage);  // run with all others it has nothing to measure
+} // namespace
+} // namespace polyphony::bench
+
+int main(int argc, char **argv) {
+  using namespace polyphony;
+  using namespace polyphony::bench;
+  const std::string name = argc > 3 ? argv[3] : "bf16";
+  const auto format = ops::weight_format(name);
+  if (argc < 2 || (!format && name != "f32")) {
+    std::cerr << "usage: olmoe_bench FOLDER [THREADS [f32|bf16|int8|int4]]\n";
+    return 2;
   }
-  try {
-    at::set_num_threads(static_cast<int>(number(argv[2], 1)));
-    const int64_t prefill = argc == 7 ? number(argv[5], 1) : 512, decode = argc == 7 ? number(argv[6], 1) : 32;
-    std::printf("%s\n", measure(argv[1], number(argv[3], 1), argv[4], prefill, decode).dump().c_str());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "olmoe_bench: error: %s\n", error.what());
-    return static_cast<int>(ExitCode::failure);
-  }
-  return 0;
+  at::set_num_threads(argc > 2 ? std::max(1, std::atoi(argv[2])) : 2);
+  const Stopwatch watch;
+  const auto model =
+      pipelines::load_olmoe(std::filesystem::path(argv[1]), format).model;
+  serve(
+      {{"ready", true}, {"load_ms", watch.milliseconds()}},
+      {{"input", [&](const Words &words) { return make_input(model, words); }},
+       {"prefill", [&](const Words &words) { return prefill(model, words); }},
+       {"decode", [&](const Words &words) { return decode(model, words); }}});
 }

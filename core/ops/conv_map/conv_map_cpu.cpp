@@ -144,7 +144,7 @@ at::Tensor conv_map_cpu(const ConvMapInput& in, const PackedConv& conv, CpuLevel
   const at::Tensor totals_N2O = at::empty({std::ssize(tiles), 2, map.O}, at::kFloat);
   for_each_task(std::ssize(tiles), [&](int64_t i) {
     float* totals = totals_N2O.mutable_data_ptr<float>() + i * 2 * map.O;
-    kernels.begin();
+    kernels.begin(kTileSide);
     if (in.f32_result) {
       compute(work, tiles[static_cast<size_t>(i)], data_of<float>(y_BHWO), totals);
     } else {

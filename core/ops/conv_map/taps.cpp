@@ -25,7 +25,9 @@ void multiply_taps(const Taps& t, float* sum, bool add) {
                       .left_step = kSteps * kTileWords,
                       .right_step = t.right_step,
                       .right_stride = kTileWords,
-                      .depth = steps},
+                      .depth = steps,
+                      .rows = 2 * kTileSide,
+                      .ahead = 0},
                      sum, add || d > 0);
   }
 }

@@ -61,12 +61,16 @@ std::vector<double> medians(const std::vector<std::function<void()>>& candidates
   return out;
 }
 
-using Operation = at::Tensor (*)(const at::Tensor&, const DispatchPlan&, const at::Tensor&, const at::Tensor&,
-                                 const at::Tensor&, const std::optional<SharedExpert>&, Activation);
+using Operation = at::Tensor (*)(const Inputs& in);
+
+at::Tensor fused(const Inputs& in) { return moe_experts(in.x_TD, in.plan, in.weight_N, in.w13_E2FD, in.w2_EDF); }
+at::Tensor loop(const Inputs& in) {
+  return moe_experts_reference(in.x_TD, in.plan, in.weight_N, in.w13_E2FD, in.w2_EDF);
+}
 
 void step(Operation operation, Inputs& in, bool backward) {
   const c10::AutoGradMode mode(backward);
-  const auto y = operation(in.x_TD, in.plan, in.weight_N, in.w13_E2FD, in.w2_EDF, std::nullopt, Activation::silu);
+  const auto y = operation(in);
   if (!backward) return;
   y.sum().backward();
   for (auto* t : {&in.x_TD, &in.weight_N, &in.w13_E2FD, &in.w2_EDF}) t->mutable_grad().reset();
@@ -85,8 +89,8 @@ void measure(const Case& c) {
   auto in = make_inputs(c);
   const double products = 2.0 * 3 * static_cast<double>(c.T * c.K * c.D * c.F);  // operations of one forward pass
   for (const bool backward : {false, true}) {
-    const auto ms = medians({[&] { step(&moe_experts, in, backward); },
-                             [&] { step(&moe_experts_reference, in, backward); }, dense_product(c, c.dtype)});
+    const auto ms =
+        medians({[&] { step(&fused, in, backward); }, [&] { step(&loop, in, backward); }, dense_product(c, c.dtype)});
     const double limit = backward ? 3 * ms[2] : ms[2];
     std::printf("%-32s %-8s %-8s %9.2f %9.2f %7.2fx %9.2f %6.0f %% %8.0f\n", c.name,
                 c.dtype == at::kFloat ? "f32" : "bf16", backward ? "fwd+bwd" : "fwd", ms[0], ms[1], ms[1] / ms[0],

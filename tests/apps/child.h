@@ -8,11 +8,11 @@
 namespace polyphony::testing {
 
 struct ChildOptions {
-  std::string input;          // standard input
-  std::string input_file;     // or a file or pipe opened as standard input
-  std::string output;         // where stdout goes; empty: collected
-  bool close_output = false;  // starts with stdout closed
-  std::map<std::string, std::string> environment;
+  std::string input = {};       // standard input
+  std::string input_file = {};  // or a file or pipe opened as standard input
+  std::string output = {};      // where stdout goes; empty: collected
+  bool close_output = false;    // starts with stdout closed
+  std::map<std::string, std::string> environment = {};
   int kill_signal = 0;  // sent after kill_after_ms
   int kill_after_ms = 0;
 };

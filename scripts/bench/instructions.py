@@ -22,22 +22,19 @@ ALLOWED = 1.02
 
 
 def count(program):
-    """{operation: instructions} of the last time that each measured_X ran."""
+    """{operation: instructions} of the two calls of each measured_X, what it calls included."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=measured_*", "--dump-after=measured_*",
-                        f"--callgrind-out-file={folder}/out", program], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       env={**os.environ, "POLYPHONY_CPU_LEVEL": "avx2", "OMP_NUM_THREADS": "1"})
-        return counts_of([file.read_text() for file in sorted(Path(folder).glob("out.*"), key=lambda file: int(file.suffix[1:]))])
+        subprocess.run(["valgrind", "--tool=callgrind", "--collect-atstart=no", "--toggle-collect=measured_*", f"--callgrind-out-file={folder}/out", program],
+                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "POLYPHONY_CPU_LEVEL": "avx2", "OMP_NUM_THREADS": "1"})
+        return counts_of(subprocess.run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", f"{folder}/out"], check=True, capture_output=True, text=True).stdout)
 
 
-def counts_of(dumps):
-    """From callgrind's files in the order of their making: one for each call, a later one replaces an earlier."""
-    counts = {}
-    for text in dumps:
-        trigger, total = re.search(r"^desc: Trigger: --dump-after=measured_(\w+)", text, re.M), re.search(r"^(?:summary|totals): (\d+)", text, re.M)
-        if trigger and total:
-            counts[trigger[1]] = int(total[1])
-    return counts
+def counts_of(table):
+    """From the inclusive table of callgrind_annotate. Throws ValueError where it names no operation."""
+    counts = {name: int(count.replace(",", "")) for count, name in re.findall(r"^\s*([\d,]+) .*:measured_(\w+)", table, re.M)}
+    if not counts:
+        raise ValueError("callgrind_annotate's table names no measured_ function")
+    return dict(sorted(counts.items()))
 
 
 def compared(counts, known):

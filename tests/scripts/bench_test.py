@@ -144,10 +144,11 @@ class Pages(unittest.TestCase):
 
 
 class Instructions(unittest.TestCase):
-    def test_the_last_call_of_an_operation_counts(self):
-        def dump(name, count):
-            return f"version: 1\ndesc: Trigger: --dump-after=measured_{name}\nevents: Ir\nsummary: {count}\nfn=(1)\n"
-        self.assertEqual(instructions.counts_of([dump("plan", 900), dump("plan", 100), dump("experts", 7), "desc: Trigger: Program termination\nsummary: 5\n"]), {"plan": 100, "experts": 7})
+    def test_counts_are_those_of_the_measured_functions(self):
+        table = " 138,129,036 (41.76%)  ???:measured_plan [/bin/counted_operations]\n 90 ( 0.1%)  x.cpp:other [/bin/x]\n      7 ( 0.00%)  ???:measured_experts_int8 [/bin/y]\n"
+        self.assertEqual(instructions.counts_of(table), {"plan": 138129036, "experts_int8": 7})
+        with self.assertRaises(ValueError):
+            instructions.counts_of("nothing")
 
     def test_more_than_two_percent_more_is_a_fault_and_a_new_operation_is_none(self):
         self.assertTrue(instructions.compared({"a": 102, "new": 5}, {"a": 100})[1])

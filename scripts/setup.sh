@@ -17,8 +17,8 @@ qt=(qt6-base-dev libvulkan-dev)
 # clang and its runtime build the fuzz targets; xvfb draws the window where there is no screen.
 tests=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 xvfb xauth python3)
 
-# Environments of the benchmarks' peers, and the tool that counts instructions.
-bench=(python3-venv valgrind)
+# Environments of the benchmarks' peers, the benchmarks of single operations, and the tool that counts instructions.
+bench=(python3-venv libbenchmark-dev valgrind)
 
 packages=("${base[@]}")
 case "${1:-test}" in

@@ -47,7 +47,7 @@ double distance(const at::Tensor& got, const at::Tensor& expected) {
 
 TEST(Linear, EqualsLibTorchsInBf16AndUnderAutocast) {
   for (const bool with_bias : {false, true})
-    for (const at::IntArrayRef sizes : {at::IntArrayRef({3, 300, 40}), at::IntArrayRef({1, 7}), at::IntArrayRef({65})})
+    for (const auto& sizes : std::vector<std::vector<int64_t>>{{3, 300, 40}, {1, 7}, {65}})
       for (const auto dtype : {at::kFloat, at::kBFloat16}) {
         const Case c = make_case(sizes, 600, with_bias, dtype);
         const auto expected = with_gradients(at::linear(c.x, c.weight, c.bias), c);

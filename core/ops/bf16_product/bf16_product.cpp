@@ -46,8 +46,6 @@ Vectors some(const Vectors& all, int64_t first, int64_t count) {
   return out;
 }
 
-int64_t even_strips(int64_t count) { return 2 * tiles_of(count, 2 * kTileSide); }
-
 // Packs to an even number of strips: the last may be one of zeros.
 void pack(Pack pack_strips, const Vectors& from, uint16_t* to) {
   pack_strips(from, to);

@@ -20,6 +20,9 @@ inline constexpr int64_t kSumWords = kTileSide * kTileSide;    // f32 values of 
 
 constexpr int64_t tiles_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
+// Strips of so many vectors; the last may be one of zeros, since products take them in pairs.
+constexpr int64_t even_strips(int64_t count) { return 2 * tiles_of(count, 2 * kTileSide); }
+
 // Values on plain memory: bf16, or f32 that packing rounds. Vectors are what the product counts by: rows of a left
 // operand, columns of a right one. Value k of vector i is number i * stride + k if the depth is contiguous, else number
 // k * stride + i.

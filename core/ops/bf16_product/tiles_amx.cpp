@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two by two tiles in the registers of AMX: four loads, four products of 16 x 16 x 32.
 #include "core/ops/bf16_product/tile_moves_avx512.h"
+#include "core/ops/bf16_product/tile_sums_amx.h"
 
 namespace polyphony::ops {
 namespace {
@@ -31,70 +32,38 @@ void begin(int64_t rows) { _tile_loadconfig(&kTiles[rows < 1 ? 0 : rows > 16 ? 1
 // LibTorch's products on this thread load their own configuration.
 void end() { _tile_release(); }
 
-constexpr int kRow = 64;  // bytes
-
 void fetch_ahead(const StripPairs& s, const uint16_t* right) {
   if (s.ahead == 0) return;
   const auto* from = reinterpret_cast<const char*>(right + s.ahead);
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) _mm_prefetch(from + i * kRow, _MM_HINT_T1);
+  for (int i = 0; i < 16; ++i) _mm_prefetch(from + i * kTileRowBytes, _MM_HINT_T1);
 }
 
-// One strip of up to 16 rows.
-void multiply_strip(const StripPairs& s, float* sum, bool add) {
-  if (add) {
-    _tile_loadd(0, sum, kRow);
-    _tile_loadd(1, sum + kSumWords, kRow);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-  }
+// One left strip, of up to 16 rows, or two.
+template <int kStrips>
+void multiply_strips(const StripPairs& s, float* sum, bool add) {
+  begin_sums<kStrips>(sum, add);
   const uint16_t* left = s.left;
   const uint16_t* right = s.right;
   for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride) {
-    _tile_loadd(4, left, kRow);
-    _tile_loadd(6, right, kRow);
+    _tile_loadd(4, left, kTileRowBytes);
+    _tile_loadd(6, right, kTileRowBytes);
     fetch_ahead(s, right);
     _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, right + s.right_step, kRow);
+    _tile_loadd(7, right + s.right_step, kTileRowBytes);
     fetch_ahead(s, right + s.right_step);
     _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kStrips == 2) {
+      _tile_loadd(5, left + s.left_step, kTileRowBytes);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
   }
-  _tile_stored(0, sum, kRow);
-  _tile_stored(1, sum + kSumWords, kRow);
+  end_sums<kStrips>(sum);
 }
 
 void multiply(const StripPairs& s, float* sum, bool add) {
-  if (s.rows <= kTileSide) return multiply_strip(s, sum, add);
-  if (add) {
-    _tile_loadd(0, sum, kRow);
-    _tile_loadd(1, sum + kSumWords, kRow);
-    _tile_loadd(2, sum + 2 * kSumWords, kRow);
-    _tile_loadd(3, sum + 3 * kSumWords, kRow);
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-  const uint16_t* left = s.left;
-  const uint16_t* right = s.right;
-  for (int64_t t = 0; t < s.depth; ++t, left += kTileWords, right += s.right_stride) {
-    _tile_loadd(4, left, kRow);
-    _tile_loadd(6, right, kRow);
-    fetch_ahead(s, right);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, right + s.right_step, kRow);
-    fetch_ahead(s, right + s.right_step);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, left + s.left_step, kRow);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, sum, kRow);
-  _tile_stored(1, sum + kSumWords, kRow);
-  _tile_stored(2, sum + 2 * kSumWords, kRow);
-  _tile_stored(3, sum + 3 * kSumWords, kRow);
+  (s.rows <= kTileSide ? multiply_strips<1> : multiply_strips<2>)(s, sum, add);
 }
 
 }  // namespace

@@ -17,11 +17,6 @@
 namespace polyphony::ops {
 namespace {
 
-int64_t step_bytes(WeightFormat format) {
-  constexpr int64_t kBf16 = 2 * kTileWords * 2, kInt8 = kScaleBytes + 2 * kTileWords, kInt4 = kScaleBytes + kTileWords;
-  return format == WeightFormat::bf16 ? kBf16 : format == WeightFormat::int8 ? kInt8 : kInt4;
-}
-
 // The rows of a strip are neighbours.
 struct Strip {
   int64_t first;
@@ -138,6 +133,11 @@ void pack_quantized(const QuantizedMatrices& q, const PackedMatrices& m) {
 }
 
 }  // namespace
+
+int64_t step_bytes(WeightFormat format) {
+  constexpr int64_t kBf16 = 2 * kTileWords * 2, kInt8 = kScaleBytes + 2 * kTileWords, kInt4 = kScaleBytes + kTileWords;
+  return format == WeightFormat::bf16 ? kBf16 : format == WeightFormat::int8 ? kInt8 : kInt4;
+}
 
 int64_t PackedMatrices::pairs() const { return gated ? tiles_of(rows / 2, kTileSide) : tiles_of(rows, 2 * kTileSide); }
 int64_t PackedMatrices::pair_bytes() const { return tiles_of(depth, kStepDepth) * step_bytes(format); }

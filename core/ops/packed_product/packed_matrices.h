@@ -20,6 +20,8 @@ struct PackedMatrices {
   int64_t pair_bytes() const;  // of one
 };
 
+int64_t step_bytes(WeightFormat format);  // of a pair, both strips
+
 // w as quantize_matrices has it; f32 is rounded to bf16, or quantised from f32. gated asks for an even N. Any N and K
 // work through padding with zeros. `group` is quantize_matrices's. Throws ShapeError.
 PackedMatrices pack_matrices(const at::Tensor& w, WeightFormat format, bool gated = false, int64_t group = 32);

@@ -22,8 +22,6 @@ const PackedKernels& packed_kernels(CpuLevel level) {
   return kPlainPacked;
 }
 
-int64_t even_strips(int64_t count) { return 2 * tiles_of(count, 2 * kTileSide); }
-
 struct Source {
   const at::Tensor& x_TD;
   const int64_t* token;
@@ -101,9 +99,7 @@ void multiply_pair(const PackedLevel& level, const PackedRows& rows, const uint8
   static thread_local Scratch<uint16_t> memory;
   const int64_t depth = rows.steps(), strip = depth * kTileWords;
   const int64_t blocks = tiles_of(rows.count, 2 * kTileSide);
-  const int64_t bytes = level.format == WeightFormat::bf16   ? kStepWords * 2
-                        : level.format == WeightFormat::int8 ? kScaleBytes + 2 * kTileWords
-                                                             : kScaleBytes + kTileWords;
+  const int64_t bytes = step_bytes(level.format);
   const bool plain = level.format == WeightFormat::bf16;
   if (depth == 0) std::fill_n(sums, blocks * 4 * kSumWords, 0.0f);
   for (int64_t k = 0; k < depth; k += kDepthBlock) {

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/rng.h"
 #include "modalities/image/encode.h"
+#include "moe/choice_bias.h"
 #include "moe/expert_stats.h"
 #include "moe/losses/load_balance.h"
 #include "moe/losses/router_z.h"
@@ -67,7 +68,11 @@ class JointObjective : public Objective {
     const auto words = at::cross_entropy_loss(out.logits_PV, out.targets_P);
     auto balance = at::zeros({}), z = at::zeros({});
     const auto& groups = bundle_.config.backbone.moe.groups;
-    for (const auto& routing : out.routings) {
+    const auto& blocks = bundle_.model->backbone()->blocks();
+    for (size_t layer = 0; layer < blocks.size(); ++layer) {
+      const auto& routing = out.routings[layer];
+      moe::follow_load(*blocks[layer]->moe(), routing);
+      if (!routing.score_TE.defined()) continue;  // hash and chance have nothing to balance
       balance =
           balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
       z = z + moe::router_z_loss(routing);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/check.h"
+#include "moe/moe_layer.h"
 
 namespace polyphony::moe {
 
@@ -22,6 +23,14 @@ void update_choice_bias(const at::Tensor& bias_E, const at::Tensor& load_E, cons
     bias_E.narrow(0, first, size).add_(at::sign(load.mean() - load), options.rate);
     first += size;
   }
+}
+
+void follow_load(MoELayer& layer, const Routing& routing) {
+  const auto bias_E = layer.router()->choice_bias();
+  if (!bias_E.defined()) return;
+  ChoiceBiasOptions options{.rate = layer.config().router.choice_bias_rate};
+  for (const auto& group : layer.config().groups) options.group_sizes.push_back(group.num_experts);
+  update_choice_bias(bias_E, at::bincount(routing.expert_N, {}, routing.num_experts), options);
 }
 
 }  // namespace polyphony::moe

@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include "moe/routing.h"
+
 namespace polyphony::moe {
 
 struct ChoiceBiasOptions {
@@ -16,5 +18,11 @@ struct ChoiceBiasOptions {
 // devices together. A group without any load keeps its biases. Throws ShapeError.
 // Source: auxiliary-loss-free balancing (arXiv:2408.15664); DeepSeek-V3 (arXiv:2412.19437) 2.1.2.
 void update_choice_bias(const at::Tensor& bias_E, const at::Tensor& load_E, const ChoiceBiasOptions& options = {});
+
+class MoELayer;
+
+// update_choice_bias of the layer's router, if it has such a bias, by the rows of one training step, each group of
+// experts for itself.
+void follow_load(MoELayer& layer, const Routing& routing);
 
 }  // namespace polyphony::moe

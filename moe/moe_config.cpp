@@ -14,31 +14,6 @@ std::vector<Modality> read_modalities(const Section& section) {
   return modalities;
 }
 
-RouterConfig read_router(const Section& s) {
-  RouterConfig r;
-  r.name = s.text("router", r.name);
-  r.num_experts = s.integer("num_experts", 0, {0, 1 << 30});
-  r.experts_per_token = s.integer("experts_per_token", r.experts_per_token, {.min = 1});
-  // Routers that know one form only start from it, so that a recipe need not repeat what the name says.
-  r.score = s.text("score", r.name == "expert_choice" ? "sigmoid" : r.score);
-  r.weight_from = s.text("weight_from", r.weight_from);
-  r.normalise = s.text("normalise", r.normalise);
-  r.scale = s.number("routed_scaling_factor", r.scale, {.above = 0});
-  r.choice_bias = s.flag("choice_bias", r.choice_bias);
-  r.gate_per_modality = s.flag("gate_per_modality", r.gate_per_modality);
-  r.num_groups = s.integer("n_group", r.num_groups, {.min = 1});
-  r.groups_per_token = s.integer("topk_group", r.groups_per_token, {.min = 1});
-  r.group_score = s.text("group_score", r.group_score);
-  r.jitter = s.number("router_jitter_noise", r.jitter, {.min = 0, .below = 1});
-  r.top_p = s.number("top_p", r.top_p, {.min = 0, .max = 1});
-  r.num_null = s.integer("num_null", r.num_null, {.min = 0});
-  r.capacity_factor = s.number("capacity_factor", r.capacity_factor, {.above = 0});
-  r.state_dim = s.integer("state_dim", r.state_dim, {.min = 1});
-  r.recurrence = s.text("recurrence", r.recurrence);
-  r.hash_seed = static_cast<uint64_t>(s.integer("hash_seed", 0, {.min = 0}));
-  return r;
-}
-
 }  // namespace
 
 MoEConfig MoEConfig::from(const Section& section, int64_t model_dim) {

@@ -17,6 +17,7 @@ MoEConfig resolved(MoEConfig config) {
                      config.router.num_experts, " but the groups have ", E, " experts; give one of the two");
   check<ConfigError>(config.shared_hidden >= 0, "[moe] shared_hidden must not be negative, got ", config.shared_hidden);
   config.router.num_experts = E;
+  config.router.shared_expert = config.shared_hidden > 0;
   config.experts.num_experts = E;
   config.experts.model_dim = config.router.model_dim;
   return config;
@@ -38,12 +39,34 @@ MoEOutput MoELayer::forward(RoutingContext context) {
 }
 
 MoEOutput MoELayer::forward(const at::Tensor& x_TD, Routing routing) {
-  const auto plan = plan_dispatch(routing);
-  auto y_TD = experts_->forward({.x_TD = x_TD,
-                                 .plan = plan,
-                                 .weight_N = routing.weight_N,
-                                 .shared = shared_ ? std::optional(shared_->weights()) : std::nullopt});
+  // The shared expert is part of the fused operation where it is computed on the same tokens with weight 1.
+  const bool fused = shared_ && !routing.slots.mix_ST.defined() && !routing.shared_weight_T.defined();
+  auto y_TD = routing.slots.mix_ST.defined()
+                  ? through_slots(x_TD, routing.slots)
+                  : experts_->forward({.x_TD = x_TD,
+                                       .plan = plan_dispatch(routing),
+                                       .weight_N = routing.weight_N,
+                                       .shared = fused ? std::optional(shared_->weights()) : std::nullopt});
+  if (shared_ && !fused) {
+    const auto shared_TD = shared_->forward(x_TD, activation_of(config_.experts.activation));
+    y_TD = y_TD + (routing.shared_weight_T.defined()
+                       ? (shared_TD * routing.shared_weight_T.unsqueeze(1)).to(y_TD.scalar_type())
+                       : shared_TD);
+  }
   return {.y_TD = std::move(y_TD), .routing = std::move(routing)};
+}
+
+at::Tensor MoELayer::through_slots(const at::Tensor& x_TD, const SlotMixing& slots) {
+  const int64_t S = slots.slot_expert_S.size(0);
+  const Routing one_expert_a_slot{.token_N = at::arange(S, slots.slot_expert_S.options()),
+                                  .expert_N = slots.slot_expert_S,
+                                  .weight_N = at::ones({S}, slots.mix_ST.options()),
+                                  .num_tokens = S,
+                                  .num_experts = config_.router.num_experts};
+  const auto y_SD = experts_->forward({.x_TD = at::matmul(slots.mix_ST.to(x_TD.scalar_type()), x_TD),
+                                       .plan = plan_dispatch(one_expert_a_slot),
+                                       .weight_N = one_expert_a_slot.weight_N});
+  return at::matmul(slots.combine_TS.to(y_SD.scalar_type()), y_SD);
 }
 
 }  // namespace polyphony::moe

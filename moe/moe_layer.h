@@ -50,6 +50,8 @@ class MoELayer : public torch::nn::Module {
   const MoEConfig& config() const { return config_; }
 
  private:
+  at::Tensor through_slots(const at::Tensor& x_TD, const SlotMixing& slots);
+
   MoEConfig config_;
   std::shared_ptr<Router> router_;
   std::shared_ptr<ExpertBank> experts_;

@@ -18,7 +18,7 @@ struct Options {
 
 ExitCode show_routers(Terminal& terminal) {
   const auto routers = pipelines::known_routers();
-  for (const auto& row : routers) terminal.result(row.name + ": " + row.summary + " (" + row.source + ")");
+  terminal.result(to_text(routers));
   terminal.document(to_json(routers));
   return ExitCode::ok;
 }

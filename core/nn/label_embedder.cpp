@@ -16,12 +16,18 @@ LabelEmbedder::LabelEmbedder(const LabelEmbedderOptions& options)
   table_->weight.normal_(0.0, 0.02);
 }
 
-at::Tensor LabelEmbedder::forward(const at::Tensor& label_B, const std::optional<at::Generator>& generator) {
+at::Tensor LabelEmbedder::dropped(const at::Tensor& label_B, const std::optional<at::Generator>& generator) const {
   check<ShapeError>(label_B.dim() == 1 && label_B.scalar_type() == at::kLong, "[label_embedder] label must be i64 (B)");
-  if (!is_training() || options_.dropout == 0) return table_(label_B);
-  const at::Tensor dropped =
+  if (!is_training() || options_.dropout == 0) return label_B;
+  const at::Tensor is_dropped =
       at::rand(label_B.sizes(), generator, label_B.options().dtype(at::kFloat)) < options_.dropout;
-  return table_(label_B.masked_fill(dropped, null_class()));
+  return label_B.masked_fill(is_dropped, null_class());
 }
+
+at::Tensor LabelEmbedder::forward(const at::Tensor& label_B, const std::optional<at::Generator>& generator) {
+  return embedded(dropped(label_B, generator));
+}
+
+at::Tensor LabelEmbedder::embedded(const at::Tensor& label_B) { return table_(label_B); }
 
 }  // namespace polyphony::nn

@@ -20,6 +20,9 @@ class LabelEmbedder : public torch::nn::Module {
  public:
   explicit LabelEmbedder(const LabelEmbedderOptions& options);
   at::Tensor forward(const at::Tensor& label_B, const std::optional<at::Generator>& generator = std::nullopt);
+  // The two halves of forward: the labels with some of them the null class while training, and their rows of the table.
+  at::Tensor dropped(const at::Tensor& label_B, const std::optional<at::Generator>& generator = std::nullopt) const;
+  at::Tensor embedded(const at::Tensor& label_B);
   int64_t null_class() const { return options_.num_classes; }
 
  private:

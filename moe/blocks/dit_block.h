@@ -37,6 +37,8 @@ class DitBlock : public torch::nn::Module {
   DitBlockOutput forward(const at::Tensor& x_BSD, const at::Tensor& condition_BD, const nn::AttentionLayout& layout,
                          RoutingContext context, const Routing* replay = nullptr);
 
+  const std::shared_ptr<MoELayer>& moe() const { return moe_; }
+
  private:
   double norm_eps_;
   std::shared_ptr<nn::Attention> attention_;

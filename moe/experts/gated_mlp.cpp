@@ -30,4 +30,10 @@ SharedMlp::SharedMlp(int64_t model_dim, int64_t hidden)
     : w13_2FD_(register_parameter("w13", expert_weight({2 * hidden, model_dim}))),
       w2_DF_(register_parameter("w2", expert_weight({model_dim, hidden}))) {}
 
+at::Tensor SharedMlp::forward(const at::Tensor& x_TD, ops::Activation activation) const {
+  const auto h = at::linear(x_TD, w13_2FD_.to(x_TD.scalar_type())).chunk(2, -1);
+  const auto gated_TF = (activation == ops::Activation::silu ? at::silu(h[0]) : at::gelu(h[0])) * h[1];
+  return at::linear(gated_TF, w2_DF_.to(x_TD.scalar_type()));
+}
+
 }  // namespace polyphony::moe

@@ -23,6 +23,8 @@ class SharedMlp : public torch::nn::Module {
  public:
   SharedMlp(int64_t model_dim, int64_t hidden);
   ops::SharedExpert weights() const { return {.w13_2FD = w13_2FD_, .w2_DF = w2_DF_}; }
+  // w2 (activation(gate x) * up x), for layers that weigh it; others give weights() to the fused operation.
+  at::Tensor forward(const at::Tensor& x_TD, ops::Activation activation) const;
 
  private:
   at::Tensor w13_2FD_, w2_DF_;

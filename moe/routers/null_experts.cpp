@@ -5,7 +5,8 @@
 #include <ATen/ATen.h>
 
 #include "core/check.h"
-#include "moe/routers/selection.h"
+#include "moe/routers/entry.h"
+#include "moe/routers/token_choice.h"
 #include "moe/routers/weights.h"
 
 namespace polyphony::moe {
@@ -26,16 +27,9 @@ class NullExpertsRouter final : public Router {
 
   Routing route(const RoutingContext& context) override {
     const auto allowed_TE = allowed_of_token(context);
-    Routing routing{.num_tokens = allowed_TE.size(0), .num_experts = config_.num_experts, .num_null = config_.num_null};
     const auto weight = null_weight_.defined() ? at::cat({weight_, null_weight_}) : weight_;
-    routing.logits_TE = mask_logits(gate_logits(with_jitter(context, config_.jitter), weight), allowed_TE);
-    routing.score_TE = score_of_logits(routing.logits_TE, "softmax");
-    const auto chosen = choose_top(choice_scores(routing), rank_of(context, config_));
-    // Rows of null experts stay for the losses, with weight 0: nothing is computed for them.
-    const auto counts_TK = chosen.keep_TK & (chosen.expert_TK < config_.num_experts);
-    const auto share_TK = routing.score_TE.gather(1, chosen.expert_TK).masked_fill(~counts_TK, 0);
-    const auto weight_TK = normalise_weights(share_TK, config_.normalise);
-    set_rows(routing, chosen, config_.scale == 1.0 ? weight_TK : weight_TK * config_.scale);
+    auto routing = scored(context, allowed_TE, gate_logits(with_jitter(context, config_.jitter), weight), "softmax");
+    choose_with_nulls(routing, rank_of(context, config_), config_);
     return routing;
   }
 
@@ -46,13 +40,11 @@ class NullExpertsRouter final : public Router {
 
 }  // namespace
 
-std::shared_ptr<Router> make_null_experts_router(const RouterConfig& config) {
-  check_router_sizes(config);
-  check_weight_settings(config);
-  check_one_of(config.score, {"softmax"}, "score of router 'null_experts'");
-  check_one_of(config.weight_from, {"score"}, "weight_from of router 'null_experts'");
-  refuse_topk_settings(config);
-  return std::make_shared<NullExpertsRouter>(config);
+RouterEntry null_experts_router() {
+  return {.summary = "top-k over true and null experts: easier tokens spend fewer true ones",
+          .source = "AdaMoE (arXiv:2406.13233) 3",
+          .options = {"experts_per_token", "num_null", "normalise", "routed_scaling_factor", "router_jitter_noise"},
+          .make = &make_of<NullExpertsRouter>};
 }
 
 }  // namespace polyphony::moe

@@ -7,7 +7,8 @@
 #include <torch/nn/modules/rnn.h>
 
 #include "core/check.h"
-#include "moe/routers/selection.h"
+#include "moe/routers/entry.h"
+#include "moe/routers/token_choice.h"
 #include "moe/routers/weights.h"
 
 namespace polyphony::moe {
@@ -16,6 +17,7 @@ namespace {
 class RecurrentRouter final : public Router {
  public:
   explicit RecurrentRouter(const RouterConfig& config) : config_(config) {
+    check_weight_settings(config);
     weight_ = register_parameter("weight", gate_weight(config.num_experts, config.state_dim));
     projection_ = register_parameter("projection", gate_weight(config.state_dim, config.model_dim));
     cell_ = std::make_shared<torch::nn::GRUCellImpl>(config.state_dim, config.state_dim);
@@ -27,13 +29,9 @@ class RecurrentRouter final : public Router {
   }
 
   Routing route(const RoutingContext& context) override {
-    const auto allowed_TE = allowed_of_token(context);
-    Routing routing{.num_tokens = allowed_TE.size(0), .num_experts = config_.num_experts};
-    routing.state_TP = next_state(context);
-    routing.logits_TE = mask_logits(gate_logits(routing.state_TP, weight_), allowed_TE);
-    routing.score_TE = score_of_logits(routing.logits_TE, config_.score);
-    const auto chosen = choose_top(choice_scores(routing), rank_of(context, config_));
-    set_rows(routing, chosen, weights_of_chosen(routing, chosen, config_));
+    const auto state_TP = next_state(context);
+    auto routing = token_choice(context, gate_logits(state_TP, weight_), config_);
+    routing.state_TP = state_TP;
     return routing;
   }
 
@@ -57,7 +55,7 @@ class RecurrentRouter final : public Router {
     const auto& before = context.state_TP;
     check<ShapeError>(!before.defined() || (before.dim() == 2 && before.size(0) == T && before.size(1) == P),
                       "[router] state must be (", T, ", ", P, ")");
-    auto state_TP = before.defined() && config_.recurrence != "reset" ? before.to(at::kFloat)
+    auto state_TP = before.defined() && config_.recurrence != "reset" ? before.to(input_TP.scalar_type())
                                                                       : at::zeros({T, P}, input_TP.options());
     if (config_.recurrence == "detach") state_TP = state_TP.detach();
     return cell_->forward(input_TP, state_TP);
@@ -70,14 +68,12 @@ class RecurrentRouter final : public Router {
 
 }  // namespace
 
-std::shared_ptr<Router> make_recurrent_router(const RouterConfig& config) {
-  check_router_sizes(config);
-  check_weight_settings(config);
-  check_one_of(config.recurrence, {"carry", "detach", "reset"}, "recurrence");
-  check<ConfigError>(config.state_dim >= 1, "[moe] state_dim must be at least 1, got ", config.state_dim);
-  refuse_topk_settings(config);
-  refuse_null_experts(config);
-  return std::make_shared<RecurrentRouter>(config);
+RouterEntry recurrent_router() {
+  return {.summary = "top-k on the state of a GRU cell that all layers share",
+          .source = "RMoE (arXiv:2408.06793) 3",
+          .options = {"experts_per_token", "score", "weight_from", "normalise", "routed_scaling_factor",
+                      "router_jitter_noise", "state_dim", "recurrence"},
+          .make = &make_of<RecurrentRouter>};
 }
 
 }  // namespace polyphony::moe

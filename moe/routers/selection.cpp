@@ -21,11 +21,11 @@ at::Tensor gate_logits(const at::Tensor& x_TD, const at::Tensor& weight_ED) {
   check<ShapeError>(x_TD.size(1) == weight_ED.size(1), "[router] x must be (T, ", weight_ED.size(1), "), got ",
                     x_TD.sizes());
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-  return at::linear(x_TD.to(at::kFloat), weight_ED.to(at::kFloat));
+  return at::linear(x_TD.to(gate_dtype(x_TD)), weight_ED.to(gate_dtype(x_TD)));
 }
 
 at::Tensor gate_logits_by_modality(const at::Tensor& x_TD, const at::Tensor& modality_T, const at::Tensor& weight_MED) {
-  auto logits_TE = at::zeros({x_TD.size(0), weight_MED.size(1)}, x_TD.options().dtype(at::kFloat));
+  auto logits_TE = at::zeros({x_TD.size(0), weight_MED.size(1)}, x_TD.options().dtype(gate_dtype(x_TD)));
   for (int64_t m = 0; m < weight_MED.size(0); ++m) {
     const auto rows_R = (modality_T == m).nonzero().flatten();
     logits_TE = logits_TE.index_copy(0, rows_R, gate_logits(x_TD.index_select(0, rows_R), weight_MED.select(0, m)));
@@ -35,8 +35,24 @@ at::Tensor gate_logits_by_modality(const at::Tensor& x_TD, const at::Tensor& mod
 
 at::Tensor with_jitter(const RoutingContext& context, double jitter) {
   if (jitter == 0.0 || !context.training) return context.x_TD;
-  const auto noise_TD = at::empty_like(context.x_TD, at::kFloat).uniform_(1 - jitter, 1 + jitter, context.generator);
-  return context.x_TD.to(at::kFloat) * noise_TD;
+  const auto noise_TD =
+      at::empty_like(context.x_TD, gate_dtype(context.x_TD)).uniform_(1 - jitter, 1 + jitter, context.generator);
+  return context.x_TD.to(gate_dtype(context.x_TD)) * noise_TD;
+}
+
+at::ScalarType gate_dtype(const at::Tensor& x) { return at::promote_types(x.scalar_type(), at::kFloat); }
+
+Routing scored(const RoutingContext& context, const at::Tensor& allowed_TE, const at::Tensor& logits_TE,
+               const std::string& score) {
+  const auto bounded = logits_TE.detach() < std::numeric_limits<float>::infinity();  // false for NaN, too
+  check<NonFiniteError>(bounded.all().item<bool>(), "[router] logits of layer ", context.layer, " at step ",
+                        context.step, " are not finite");
+  Routing routing{.num_tokens = allowed_TE.size(0),
+                  .num_experts = allowed_TE.size(1),
+                  .num_null = logits_TE.size(1) - allowed_TE.size(1)};
+  routing.logits_TE = mask_logits(logits_TE, allowed_TE);
+  routing.score_TE = score_of_logits(routing.logits_TE, score);
+  return routing;
 }
 
 at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score) {
@@ -64,32 +80,11 @@ int64_t rank_of(const RoutingContext& context, const RouterConfig& config) {
   return K;
 }
 
-void check_router_sizes(const RouterConfig& c) {
-  check<ConfigError>(c.model_dim >= 1, "[moe] model_dim must be at least 1, got ", c.model_dim);
-  check<ConfigError>(c.num_experts >= 1, "[moe] num_experts must be at least 1, got ", c.num_experts);
-  check<ConfigError>(c.num_null >= 0, "[moe] num_null must not be negative, got ", c.num_null);
-  check<ConfigError>(c.experts_per_token >= 1 && c.experts_per_token <= c.num_experts + c.num_null,
-                     "[moe] experts_per_token must be in [1, ", c.num_experts + c.num_null, "], got ",
-                     c.experts_per_token);
-  check<ConfigError>(c.jitter >= 0.0 && c.jitter < 1.0, "[moe] jitter must be in [0, 1), got ", c.jitter);
-  check<ConfigError>(c.scale > 0.0 && std::isfinite(c.scale), "[moe] scale must be positive, got ", c.scale);
-}
-
 void check_one_of(const std::string& value, const std::vector<std::string>& allowed, const char* key) {
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
   std::string names;
   for (const auto& name : allowed) names += (names.empty() ? "" : " | ") + name;
   fail<ConfigError>("[moe] ", key, " must be ", names, ", got '", value, "'");
-}
-
-void refuse_topk_settings(const RouterConfig& c) {
-  check<ConfigError>(!c.choice_bias && c.num_groups == 1 && !c.gate_per_modality, "[moe] router '", c.name,
-                     "' takes no choice_bias, n_group or gate_per_modality; router 'topk' does");
-}
-
-void refuse_null_experts(const RouterConfig& c) {
-  check<ConfigError>(c.num_null == 0, "[moe] router '", c.name, "' has no null experts, got num_null ", c.num_null,
-                     "; router 'null_experts' has");
 }
 
 void set_rows(Routing& routing, const Chosen& chosen, const at::Tensor& weight_TK) {

@@ -23,6 +23,14 @@ at::Tensor gate_logits_by_modality(const at::Tensor& x_TD, const at::Tensor& mod
 // A.
 at::Tensor with_jitter(const RoutingContext& context, double jitter);
 
+// What `linear` computes in: f32 for everything but f64.
+at::ScalarType gate_dtype(const at::Tensor& x);
+
+// A routing without rows: logits masked (those beyond allowed_TE's columns are null experts), and their score. Throws
+// NonFiniteError naming layer and step if one is NaN or +inf.
+Routing scored(const RoutingContext& context, const at::Tensor& allowed_TE, const at::Tensor& logits_TE,
+               const std::string& score);
+
 // softmax | sigmoid of masked logits; forbidden experts get 0. raw gives the softmax too: losses want probabilities.
 at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score);
 
@@ -45,13 +53,8 @@ Chosen choose_top(const at::Tensor& choice_TE, int64_t K);
 // K of this call: the context's rank override or the configured value. Throws ShapeError if outside [1, num_experts].
 int64_t rank_of(const RoutingContext& context, const RouterConfig& config);
 
-// Throws ConfigError if sizes or names are out of range for any router with a gate.
-void check_router_sizes(const RouterConfig& config);
+// Throws ConfigError if a text is none of those that one router knows.
 void check_one_of(const std::string& value, const std::vector<std::string>& allowed, const char* key);
-
-// Throw ConfigError if the settings ask a router for what only others have.
-void refuse_topk_settings(const RouterConfig& config);  // choice_bias, num_groups, gate_per_modality
-void refuse_null_experts(const RouterConfig& config);   // num_null
 
 // Fills token_N, expert_N and weight_N of `routing` from the candidates that count.
 void set_rows(Routing& routing, const Chosen& chosen, const at::Tensor& weight_TK);

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "core/check.h"
+#include "moe/routers/entry.h"
 #include "moe/routers/selection.h"
 #include "moe/routers/weights.h"
 
@@ -21,9 +22,7 @@ class TopPRouter final : public Router {
   Routing route(const RoutingContext& context) override {
     const auto allowed_TE = allowed_of_token(context);
     const int64_t E = config_.num_experts;
-    Routing routing{.num_tokens = allowed_TE.size(0), .num_experts = E};
-    routing.logits_TE = mask_logits(gate_logits(with_jitter(context, config_.jitter), weight_), allowed_TE);
-    routing.score_TE = score_of_logits(routing.logits_TE, "softmax");
+    auto routing = scored(context, allowed_TE, gate_logits(with_jitter(context, config_.jitter), weight_), "softmax");
     const auto expert_TE = top_indices(choice_scores(routing), E);
     const auto weight_TE = routing.score_TE.gather(1, expert_TE);
     const auto keep_TE = allowed_TE.gather(1, expert_TE) & kept(weight_TE.detach(), context);
@@ -52,13 +51,11 @@ class TopPRouter final : public Router {
 
 }  // namespace
 
-std::shared_ptr<Router> make_top_p_router(const RouterConfig& config) {
-  check_router_sizes(config);
-  check_one_of(config.score, {"softmax"}, "score of router 'top_p'");
-  check<ConfigError>(config.top_p >= 0.0 && config.top_p <= 1.0, "[moe] top_p must be in [0, 1], got ", config.top_p);
-  refuse_topk_settings(config);
-  refuse_null_experts(config);
-  return std::make_shared<TopPRouter>(config);
+RouterEntry top_p_router() {
+  return {.summary = "takes experts until their probabilities pass p: harder tokens get more",
+          .source = "Dynamic routing (arXiv:2403.07652) 3",
+          .options = {"top_p", "routed_scaling_factor", "router_jitter_noise"},
+          .make = &make_of<TopPRouter>};
 }
 
 }  // namespace polyphony::moe

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "core/check.h"
+#include "moe/routers/entry.h"
 #include "moe/routers/selection.h"
 
 namespace polyphony::moe {
@@ -39,11 +40,11 @@ class UniformRouter final : public Router {
 
 }  // namespace
 
-std::shared_ptr<Router> make_uniform_router(const RouterConfig& config) {
-  check_router_sizes(config);
-  refuse_topk_settings(config);
-  refuse_null_experts(config);
-  return std::make_shared<UniformRouter>(config);
+RouterEntry uniform_router() {
+  return {.summary = "round-robin without parameters: the balanced baseline and the template for a new router",
+          .source = "Polyphony, docs/adding_a_router.md",
+          .options = {"experts_per_token"},
+          .make = &make_of<UniformRouter>};
 }
 
 }  // namespace polyphony::moe

@@ -34,9 +34,6 @@ bool weights_sum_to_one(const RouterConfig& c) {
 }
 
 void check_weight_settings(const RouterConfig& c) {
-  check_one_of(c.score, {"softmax", "sigmoid", "raw"}, "score");
-  check_one_of(c.weight_from, {"score", "softmax_selected", "sigmoid_logit"}, "weight_from");
-  check_one_of(c.normalise, {"none", "sum", "sum_eps", "clamp"}, "normalise");
   check<ConfigError>(
       c.score != "raw" || c.weight_from != "score",
       "[moe] score 'raw' chooses by logits, which are no weights; set weight_from to softmax_selected or "

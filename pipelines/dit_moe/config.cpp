@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/base/config.h"
 #include "core/base/text.h"
 #include "core/check.h"
 #include "pipelines/requests/object_reader.h"
@@ -61,11 +62,15 @@ void check_dit_moe_config(const DitMoeConfig& config) {
 
 moe::MoEConfig DitMoeConfig::moe() const {
   const bool normalised = norm_topk_prob && num_experts_per_tok > 1;  // the published code leaves K = 1 alone
-  return {.router = {.name = "topk",
-                     .model_dim = hidden_size,
-                     .num_experts = num_experts,
-                     .experts_per_token = num_experts_per_tok,
-                     .normalise = normalised ? "sum_eps" : "none"},
+  auto chosen = router;
+  chosen.model_dim = hidden_size;
+  chosen.num_experts = num_experts;
+  if (moe::router_takes(chosen.name, "experts_per_token")) chosen.experts_per_token = num_experts_per_tok;
+  if (router == moe::RouterConfig{}) chosen.normalise = normalised ? "sum_eps" : "none";
+  // Samples without a class are those of the null class.
+  if (moe::router_takes(chosen.name, "null_label") && chosen.null_label < 0 && has_null_class())
+    chosen.null_label = num_classes;
+  return {.router = std::move(chosen),
           .experts = {.expert_hidden = mlp_ratio * hidden_size, .compute_dtype = compute_dtype},
           .shared_hidden = num_shared_experts * hidden_size,
           .modalities = {Modality::latent}};
@@ -100,12 +105,17 @@ ParsedDitMoeConfig parse_dit_moe_config(const nlohmann::json& object, const std:
       c.qk_norm = *value;
       parsed.names_attention = true;
     }
-  for (const char* key : {"model_type", "_class_name", "_diffusers_version", "_name_or_path", "architectures"})
+  for (const char* key : {"moe", "model_type", "_class_name", "_diffusers_version", "_name_or_path", "architectures"})
     reader.ignore(key);
   for (const auto& key : reader.unknown_keys())
     parsed.warnings.push_back("[" + source + "] the key '" + printable(key, 60) + "' is not known and was ignored");
   const auto problem = problem_with(c);
   check<DataError>(!problem, "[", source, "] ", problem.value_or(""));
+  if (object.is_object() && object.contains("moe")) {
+    auto table = Config::from_json_string(nlohmann::json{{"moe", object["moe"]}}.dump(), source);
+    c.router = moe::read_router(table.section("moe"));
+    table.check_all_used();
+  }
   return parsed;
 }
 
@@ -133,6 +143,9 @@ std::string dit_moe_config_json(const DitMoeConfig& c) {
   if (c.timestep_scale != published.timestep_scale) json["timestep_scale"] = c.timestep_scale;
   if (c.timestep_period_shift != published.timestep_period_shift)
     json["timestep_period_shift"] = c.timestep_period_shift;
+  if (c.router != published.router)
+    for (const auto& [key, value] : moe::router_values(c.router))
+      std::visit([&, name = key](const auto& v) { json["moe"][name] = v; }, value);
   return json.dump(2) + "\n";
 }
 

@@ -38,9 +38,10 @@ struct DitMoeConfig {
   double class_dropout_prob = 0.1;  // 0: there is no null class and therefore no guidance
   int64_t pretraining_tp = 2;       // slices that the published code sums over: kept for its reader, no effect here
   // Settings for models of our own; config.json holds them only where they differ from the published code.
-  double norm_eps = 1e-6;                 // of the layer norms; the DiT of diffusers has 1e-5 in one of them
-  double timestep_scale = 1;              // multiplies t; published: none, also where t is in [0, 1]
-  int64_t timestep_period_shift = 0;      // frequency i is 10000^(-i / (128 - shift)); 1 in the DiT of diffusers
+  double norm_eps = 1e-6;             // of the layer norms; the DiT of diffusers has 1e-5 in one of them
+  double timestep_scale = 1;          // multiplies t; published: none, also where t is in [0, 1]
+  int64_t timestep_period_shift = 0;  // frequency i is 10000^(-i / (128 - shift)); 1 in the DiT of diffusers
+  moe::RouterConfig router = {};      // [moe] of a recipe; sizes come from above, and so does all where nothing is said
   std::string compute_dtype = "float32";  // float32 | bfloat16 of the experts' products; not stored
 
   int64_t out_channels() const { return learn_sigma ? 2 * in_channels : in_channels; }

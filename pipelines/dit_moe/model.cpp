@@ -35,11 +35,15 @@ DitMoe::DitMoe(const DitMoeConfig& config)
                         .num_classes = config_.num_classes, .dim = D, .dropout = config_.class_dropout_prob}));
   const auto blocks = register_module("blocks", torch::nn::ModuleList());
   for (int64_t layer = 0; layer < config_.depth; ++layer) {
-    blocks_.push_back(std::make_shared<moe::DitBlock>(moe::DitBlockOptions{.num_heads = config_.num_heads,
-                                                                           .qk_norm = config_.qk_norm,
-                                                                           .norm_eps = config_.norm_eps,
-                                                                           .moe = config_.moe()}));
+    auto moe = config_.moe();
+    moe.router.layer = layer;
+    moe.router.num_layers = config_.depth;
+    blocks_.push_back(std::make_shared<moe::DitBlock>(moe::DitBlockOptions{
+        .num_heads = config_.num_heads, .qk_norm = config_.qk_norm, .norm_eps = config_.norm_eps, .moe = moe}));
     blocks->push_back(blocks_.back());
+    if (layer > 0)
+      if (const auto shared = blocks_[0]->moe()->router()->shared_part())
+        blocks_.back()->moe()->router()->share(shared);
   }
   final_ada_ln_ = register_module("final_ada_ln", std::make_shared<nn::FinalAdaLn>(D));
   register_module("final_linear", final_linear_);
@@ -78,11 +82,17 @@ DitMoeOutput DitMoe::forward(const DitMoeInput& input, const DitMoeOptions& opti
   const int64_t B = grid.batch, S = grid.rows * grid.columns;
   const auto patches_TF = latent::patchify(input.x_BCHW.to(dtype), {.patch = config_.patch_size});
   auto x_BSD = x_embedder_(patches_TF).view({B, S, config_.hidden_size}) + pos_embed_;
-  const auto condition_BD = t_embedder_->forward(input.t_B) + y_embedder_->forward(input.y_B, options.generator);
+  const auto y_B = y_embedder_->dropped(input.y_B, options.generator);  // routers see the null class, too
+  const auto condition_BD = t_embedder_->forward(input.t_B) + y_embedder_->embedded(y_B);
 
   const auto sequence = latent::latent_sequence(x_BSD.flatten(0, 1), grid);
   const auto layout = nn::make_attention_layout(sequence);
-  moe::RoutingContext context{.modality_T = sequence.modality_T, .sample_T = sample_of_token(sequence)};
+  moe::RoutingContext context{.modality_T = sequence.modality_T,
+                              .token_id_T = sequence.token_id_T,
+                              .sample_T = sample_of_token(sequence),
+                              .timestep_T = input.t_B.to(at::kFloat).repeat_interleave(S),
+                              .label_T = y_B.repeat_interleave(S),
+                              .step = options.step};
   if (options.generator) context.generator = options.generator;
   DitMoeOutput out;
   for (size_t i = 0; i < blocks_.size(); ++i) {
@@ -91,6 +101,7 @@ DitMoeOutput DitMoe::forward(const DitMoeInput& input, const DitMoeOptions& opti
         blocks_[i]->forward(x_BSD, condition_BD, layout, context, options.replay ? &(*options.replay)[i] : nullptr);
     if (options.on_block) options.on_block(context.layer, block);
     x_BSD = block.x_BSD;
+    context.state_TP = block.routing.state_TP;
     out.routings.push_back(std::move(block.routing));
   }
   const auto m = final_ada_ln_->forward(condition_BD);
@@ -126,15 +137,16 @@ at::Tensor DitMoe::modulations(const at::Tensor& t_B, const at::Tensor& y_B) {
 
 at::Tensor DitMoe::balance_loss(const std::vector<moe::Routing>& routings) const {
   check<ShapeError>(!routings.empty(), "[dit_moe] expected one routing a layer, got none");
-  auto loss = moe::load_balance_loss(routings.front());
-  for (size_t i = 1; i < routings.size(); ++i) loss = loss + moe::load_balance_loss(routings[i]);
+  auto loss = at::zeros({}, routings.front().weight_N.options());
+  for (const auto& routing : routings)
+    if (routing.score_TE.defined()) loss = loss + moe::load_balance_loss(routing);
   return config_.aux_loss_alpha * loss;
 }
 
 void DitMoe::set_dtype(at::ScalarType dtype) {
   const at::NoGradGuard no_grad;
   for (auto& parameter : named_parameters())
-    if (!parameter.key().ends_with("moe.gate.weight")) parameter.value().set_data(parameter.value().to(dtype));
+    if (parameter.key().find("moe.gate.") == std::string::npos) parameter.value().set_data(parameter.value().to(dtype));
   pos_embed_.set_data(pos_embed_.to(dtype));
 }
 

@@ -30,6 +30,7 @@ struct DitMoeOptions {
   std::optional<at::Generator> generator = {};        // of label dropout, in training mode
   const std::vector<moe::Routing>* replay = nullptr;  // one routing a layer, used instead of the routers' own
   std::function<void(int64_t layer, const moe::DitBlockOutput& output)> on_block = {};  // taps
+  int64_t step = 0;  // optimiser step, for router schedules
 };
 
 struct DitMoeOutput {
@@ -48,7 +49,8 @@ class DitMoe : public torch::nn::Module {
   // Throws ShapeError for a shape or type, DataError for a label, that does not fit.
   DitMoeOutput forward(const DitMoeInput& input, const DitMoeOptions& options = {});
 
-  // alpha times the sum of the layers' balance losses; f32 scalar. The published code adds its gradient unseen.
+  // alpha times the sum of the layers' balance losses (0 for routers without scores); f32 scalar. The published code
+  // adds its gradient unseen.
   at::Tensor balance_loss(const std::vector<moe::Routing>& routings) const;
 
   // Weights and activations in `dtype`; the routers' gates stay f32, since their rounding changes the choice.
@@ -64,6 +66,7 @@ class DitMoe : public torch::nn::Module {
   at::Tensor modulations(const at::Tensor& t_B, const at::Tensor& y_B);
 
   const DitMoeConfig& config() const { return config_; }
+  const std::vector<std::shared_ptr<moe::DitBlock>>& blocks() const { return blocks_; }
 
  private:
   void check_input(const DitMoeInput& input) const;

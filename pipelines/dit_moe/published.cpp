@@ -94,7 +94,7 @@ void initialise_as_published(DitMoe& model) {
   const at::NoGradGuard no_grad;
   const auto is = [](std::string_view name, std::string_view part) { return name.find(part) != std::string::npos; };
   for (const auto& [name, view] : published_views(model.config(), state_of(model))) {
-    if (name == "pos_embed" || name.ends_with("gate.weight") || is(name, "_norm.")) continue;
+    if (name == "pos_embed" || is(name, "moe.gate.") || is(name, "_norm.")) continue;  // routers begin as they like
     if (name.ends_with(".bias") || is(name, "adaLN_modulation") || is(name, "final_layer")) {
       view.zero_();
     } else if (name.starts_with("t_embedder") || name.starts_with("y_embedder")) {

@@ -7,6 +7,19 @@
 
 namespace polyphony::pipelines {
 
+namespace {
+
+// Text is written word by word, and samples have no classes: what a router needs beyond that it cannot have.
+void check_router_fits(const moe::MoEConfig& config, const Section& moe) {
+  const auto traits = moe::make_router(moe::resolved(config).router)->traits();
+  moe.require(!traits.needs_label, "router", "needs class labels, which the joint model has not");
+  moe.require(traits.causal, "router",
+              "lets later tokens change earlier ones, but captions are written word by word; set inference = "
+              "\"predictor\" where the router takes it, or use another one");
+}
+
+}  // namespace
+
 JointConfig joint_config(Config& config) {
   const auto m = config.section("model");
   JointConfig c;
@@ -33,6 +46,7 @@ JointConfig joint_config(Config& config) {
   m.require(c.image_size % c.image_patch == 0, "image_patch", "must divide image_size");
   m.require(c.latent_size % c.latent_patch == 0, "latent_patch", "must divide latent_size");
   b.moe = moe::MoEConfig::from(config.section("moe"), b.dim);
+  check_router_fits(b.moe, config.section("moe"));
   if (b.moe.modalities.empty()) b.moe.modalities = {Modality::text, Modality::image, Modality::latent};
   return c;
 }
@@ -46,35 +60,20 @@ std::vector<std::string> names_of(const std::vector<Modality>& modalities) {
 }
 
 nlohmann::ordered_json moe_json(const moe::MoEConfig& c) {
-  const auto& r = c.router;
-  nlohmann::ordered_json json = {{"router", r.name},
-                                 {"experts_per_token", r.experts_per_token},
-                                 {"score", r.score},
-                                 {"weight_from", r.weight_from},
-                                 {"normalise", r.normalise},
-                                 {"routed_scaling_factor", r.scale},
-                                 {"choice_bias", r.choice_bias},
-                                 {"n_group", r.num_groups},
-                                 {"topk_group", r.groups_per_token},
-                                 {"group_score", r.group_score},
-                                 {"router_jitter_noise", r.jitter},
-                                 {"top_p", r.top_p},
-                                 {"num_null", r.num_null},
-                                 {"capacity_factor", r.capacity_factor},
-                                 {"state_dim", r.state_dim},
-                                 {"recurrence", r.recurrence},
-                                 {"hash_seed", r.hash_seed},
-                                 {"experts", c.experts.name},
-                                 {"expert_hidden", c.experts.expert_hidden},
-                                 {"activation", c.experts.activation},
-                                 {"compute_dtype", c.experts.compute_dtype},
-                                 {"shared_hidden", c.shared_hidden},
-                                 {"modalities", names_of(c.modalities)},
-                                 {"groups", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json;
+  for (const auto& [key, value] : moe::router_values(c.router))
+    std::visit([&, name = key](const auto& v) { json[name] = v; }, value);
+  json.update({{"experts", c.experts.name},
+               {"expert_hidden", c.experts.expert_hidden},
+               {"activation", c.experts.activation},
+               {"compute_dtype", c.experts.compute_dtype},
+               {"shared_hidden", c.shared_hidden},
+               {"modalities", names_of(c.modalities)},
+               {"groups", nlohmann::ordered_json::array()}});
   for (const auto& group : c.groups)
     json["groups"].push_back(
         {{"name", group.name}, {"modalities", names_of(group.modalities)}, {"num_experts", group.num_experts}});
-  if (c.groups.empty()) json["num_experts"] = r.num_experts;
+  if (c.groups.empty()) json["num_experts"] = c.router.num_experts;
   return json;
 }
 

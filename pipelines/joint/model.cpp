@@ -19,6 +19,13 @@ JointGrid JointConfig::grid() const {
 }
 
 JointModel::JointModel(const JointConfig& config) : config_(config) {
+  // Tokens of pictures and latents have their index within the span for an id.
+  const auto grid = config.grid();
+  const int64_t ids =
+      std::max({config.vocab_size, grid.latent_rows * grid.latent_columns, grid.image_rows * grid.image_columns});
+  const int64_t table = config.backbone.moe.router.hash_vocab_size;
+  check<ConfigError>(table == 0 || table >= ids, "[moe] hash_vocab_size must be at least ", ids,
+                     ", the vocabulary and the longest span, got ", table);
   const int64_t D = config.backbone.dim;
   const nn::RmsNormOptions norm{.dim = D, .eps = config.backbone.norm_eps};
   const int64_t latent_dim = config.latent_channels * config.latent_patch * config.latent_patch;

@@ -8,6 +8,7 @@
 #include "modalities/image/encode.h"
 #include "modalities/latent/autoencoder_io.h"
 #include "modalities/latent/flow_matching.h"
+#include "moe/choice_bias.h"
 #include "moe/expert_stats.h"
 #include "pipelines/data/classes/class_data.h"
 #include "pipelines/dit_moe/loss.h"
@@ -31,7 +32,7 @@ struct DitMoeRecipe {
 };
 
 // A preset, with whatever keys the recipe sets beside it.
-DitMoeConfig read_model(const Section& m) {
+DitMoeConfig read_model(const Section& m, const Section& router) {
   const auto preset = m.text("preset", "", [] {
     auto names = dit_moe_preset_names();
     names.emplace_back();
@@ -45,6 +46,9 @@ DitMoeConfig read_model(const Section& m) {
   c.norm_topk_prob = m.flag("norm_topk_prob", c.norm_topk_prob);
   c.aux_loss_alpha = m.number("aux_loss_alpha", c.aux_loss_alpha, {.min = 0});
   c.class_dropout_prob = m.number("class_dropout_prob", c.class_dropout_prob, {.min = 0, .max = 1});
+  c.router = moe::read_router(router);
+  router.require(!router.has("num_experts"), "num_experts", "belongs to [model]");
+  router.require(!router.has("experts_per_token"), "experts_per_token", "is num_experts_per_tok of [model]");
   check_dit_moe_config(c);
   return c;
 }
@@ -70,7 +74,7 @@ class DitMoeObjective : public Objective {
   DitMoeObjective(Config& config, const ObjectiveOptions& options)
       : recipe_(read_recipe(config.section("objective"))), options_(options), schedule_(latent::linear_schedule()) {
     const auto section = config.section("model");
-    const auto model = read_model(section);
+    const auto model = read_model(section, config.section("moe"));
     check_memory_to_train(static_cast<double>(count_parameters(model).total));
     if (!recipe_.autoencoder.empty()) pipeline_.autoencoder = latent::load_autoencoder(recipe_.autoencoder).model;
     open_data(model, section);
@@ -90,12 +94,14 @@ class DitMoeObjective : public Objective {
   Loss loss(int64_t step) override {
     auto generator = make_generator(derive_seed(options_.seed, "dit_moe", static_cast<uint64_t>(step)));
     const auto batch = next_batch(step, generator);
-    DitMoeOptions run{.generator = generator};
+    DitMoeOptions run{.generator = generator, .step = step};
     std::vector<moe::Routing> routings;
     run.on_block = [&](int64_t, const moe::DitBlockOutput& block) { routings.push_back(block.routing); };
     const bool flow = recipe_.mode == DitMoeMode::rectified_flow;
     const auto loss =
         flow ? rectified_flow_loss(*pipeline_.model, batch, run) : ddpm_loss(*pipeline_.model, schedule_, batch, run);
+    for (size_t layer = 0; layer < routings.size(); ++layer)
+      moe::follow_load(*pipeline_.model->blocks()[layer]->moe(), routings[layer]);
     moe::add_routings(counts_, routings,
                       at::full({routings.front().num_tokens}, static_cast<int64_t>(Modality::latent), at::kByte));
     Loss out{.total = loss.total(), .parts = {{"balance", loss.balance.detach()}}};

@@ -39,6 +39,7 @@ Loss joint_loss(const JointOutput& out, const JointStep& step, const JointRecipe
   const auto words = at::cross_entropy_loss(out.logits_PV, out.targets_P);
   auto balance = at::zeros({}), z = at::zeros({});
   for (const auto& routing : out.routings) {
+    if (!routing.score_TE.defined()) continue;  // hash and chance have nothing to balance
     balance =
         balance + moe::load_balance_loss(routing, {.scope = {.modality_T = out.fields.modality_T, .groups = groups}});
     z = z + moe::router_z_loss(routing);

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "modalities/image/encode.h"
+#include "moe/choice_bias.h"
 #include "moe/expert_stats.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/train/joint_loss.h"
@@ -43,6 +44,8 @@ class JointObjective : public Objective {
     const auto batch = joint_step(*data_, recipe_, generator, step);
     const auto out = bundle_.model->forward(batch.input, {.step = step});
     auto loss = joint_loss(out, batch, recipe_, bundle_.config.backbone.moe.groups);
+    const auto& blocks = bundle_.model->backbone()->blocks();
+    for (size_t layer = 0; layer < blocks.size(); ++layer) moe::follow_load(*blocks[layer]->moe(), out.routings[layer]);
     moe::add_routings(counts_, out.routings, out.fields.modality_T);
     if (taught_) {
       const auto pixels = decoder_loss(*bundle_.autoencoder, data_->mix(), data_->to_decode(step), generator);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
@@ -62,6 +63,7 @@ Counters counters_from(const Checkpoint& checkpoint, uint64_t seed) {
 struct StepResult {
   double loss = 0, grad_norm = 0;
   std::map<std::string, at::Tensor> parts;
+  std::string problem = {};  // where the forward pass met what is not finite
   bool finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 };
 
@@ -69,7 +71,12 @@ StepResult forward_backward(Objective& objective, Optimizer& optimizer, int64_t 
   Loss loss;
   {
     const Bf16Region region(bf16);
-    loss = objective.loss(step);
+    try {
+      loss = objective.loss(step);
+    } catch (const NonFiniteError& error) {
+      const double nan = std::numeric_limits<double>::quiet_NaN();
+      return {.loss = nan, .grad_norm = nan, .parts = {}, .problem = error.what()};
+    }
   }
   loss.total.backward();
   return {.loss = loss.total.item<double>(), .grad_norm = optimizer.grad_norm(), .parts = std::move(loss.parts)};
@@ -125,7 +132,8 @@ TrainResult train_objective(Objective& objective, const TrainRecipe& recipe, con
       optimizer.zero_grad();  // the update is dropped, the schedule goes on
       ++counters.skipped;
       check<NonFiniteError>(++bad_in_a_row <= recipe.max_skipped_steps, "[train] the loss was not finite for ",
-                            bad_in_a_row, " steps in a row, last at step ", counters.step);
+                            bad_in_a_row, " steps in a row, last at step ", counters.step,
+                            step.problem.empty() ? "" : ": " + step.problem);
     }
     ++counters.step;
     result.final_loss = step.loss;

@@ -59,10 +59,11 @@ class MoELayerIsolation : public testing::TestWithParam<std::string> {};
 
 TEST_P(MoELayerIsolation, LeavesTextRowsBitwiseUnchangedWhenImageExpertsChange) {
   auto config = config_of(0, 2);
-  config.router.name = GetParam();
-  config.router.state_dim = 12;
+  config.router = router_defaults(GetParam());
+  config.router.model_dim = kWidth;
   config.groups = modality_groups();
   MoELayer layer(config);
+  layer.eval();  // no chance
   const auto c = context(config.groups);
   const auto before = layer.forward(c).y_TD;
   {
@@ -77,8 +78,8 @@ TEST_P(MoELayerIsolation, LeavesTextRowsBitwiseUnchangedWhenImageExpertsChange) 
 
 TEST_P(MoELayerIsolation, GivesNoGradientToTheExpertsOfAnAbsentModality) {
   auto config = config_of(0, 2);
-  config.router.name = GetParam();
-  config.router.state_dim = 12;
+  config.router = router_defaults(GetParam());
+  config.router.model_dim = kWidth;
   config.groups = modality_groups();
   MoELayer layer(config);
   auto c = random_context({.modalities = {Modality::text}, .groups = config.groups});

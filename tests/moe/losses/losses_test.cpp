@@ -141,7 +141,8 @@ TEST(Losses, SendFiniteGradientsThroughEveryRouterWithScores) {
     loss.backward();
     const auto grad = router->named_parameters()["weight"].grad();
     EXPECT_TRUE(grad.isfinite().all().item<bool>()) << test_case.label;
-    EXPECT_GT(grad.abs().sum().item<float>(), 0) << test_case.label;
+    // The only expert of a gate that is normalised before its logits are read has nothing to learn.
+    EXPECT_TRUE(test_case.config.num_experts == 1 || grad.abs().sum().item<float>() > 0) << test_case.label;
   }
 }
 

@@ -30,6 +30,7 @@ inline RoutingContext random_context(const ContextOptions& o) {
   context.allowed_ME = allowed_table(o.groups, o.modalities);
   context.token_id_T = at::randint(1000, {o.tokens}, at::kLong);
   context.sample_T = at::zeros({o.tokens}, at::kLong);
+  context.label_T = at::randint(5, {o.tokens}, at::kLong);
   return context;
 }
 
@@ -49,8 +50,42 @@ inline at::Tensor rows_of_token(const Routing& r) { return at::bincount(r.token_
 
 // The context with its tokens in another order.
 inline RoutingContext permuted(RoutingContext context, const at::Tensor& order_T) {
-  for (auto* field : {&context.x_TD, &context.modality_T, &context.token_id_T, &context.sample_T, &context.state_TP})
+  for (auto* field : {&context.x_TD, &context.modality_T, &context.token_id_T, &context.sample_T, &context.state_TP,
+                      &context.label_T})
     if (field->defined()) *field = field->index_select(0, order_T);
+  return context;
+}
+
+// Tokens [first, first + count) of the context.
+inline RoutingContext narrowed(RoutingContext context, int64_t first, int64_t count) {
+  for (auto* field : {&context.x_TD, &context.modality_T, &context.token_id_T, &context.sample_T, &context.state_TP,
+                      &context.label_T})
+    if (field->defined()) *field = field->narrow(0, first, count);
+  return context;
+}
+
+// A router whose gate is the identity, so that its logits are the tokens: D = E.
+inline std::shared_ptr<Router> with_identity_gate(const std::string& name, RouterConfig config) {
+  config.name = name;
+  config.model_dim = config.num_experts;
+  auto router = make_router(config);
+  const at::NoGradGuard no_grad;
+  router->named_parameters()["weight"].copy_(at::eye(config.num_experts));
+  return router;
+}
+
+// Text tokens that may use every expert.
+inline RoutingContext text_context(const at::Tensor& x_TD, int64_t num_experts) {
+  RoutingContext context;
+  context.x_TD = x_TD;
+  context.modality_T = at::zeros({x_TD.size(0)}, at::kByte);
+  context.allowed_ME = allowed_table(one_group(num_experts), {});
+  return context;
+}
+
+inline RoutingContext in_training(RoutingContext context, int64_t step = 0) {
+  context.training = true;
+  context.step = step;
   return context;
 }
 

@@ -39,10 +39,16 @@ at::Tensor mask_logits(const at::Tensor& logits_TE, const at::Tensor& allowed_TE
   check<ShapeError>(num_null >= 0 && logits_TE.size(0) == allowed_TE.size(0), "[router] logits ", logits_TE.sizes(),
                     " do not fit the table of allowed experts ", allowed_TE.sizes());
   const auto allowed = num_null == 0 ? allowed_TE : at::constant_pad_nd(allowed_TE, {0, num_null}, true);
-  return logits_TE.to(at::kFloat).masked_fill(~allowed, -std::numeric_limits<float>::infinity());
+  return logits_TE.to(at::promote_types(logits_TE.scalar_type(), at::kFloat))
+      .masked_fill(~allowed, -std::numeric_limits<float>::infinity());
 }
 
 namespace {
+
+// f64 serves tests of gradients.
+bool is_f32_or_f64(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble;
+}
 
 void check_rows(const at::Tensor& ids, int64_t N, int64_t bound, const char* what) {
   check<ShapeError>(ids.defined() && ids.dim() == 1 && ids.size(0) == N && ids.scalar_type() == at::kLong, "[routing] ",
@@ -54,10 +60,9 @@ void check_rows(const at::Tensor& ids, int64_t N, int64_t bound, const char* wha
 }
 
 void check_table(const at::Tensor& table, const Routing& r, const char* what) {
-  check<ShapeError>(
-      !table.defined() || (table.dim() == 2 && table.size(0) == r.num_tokens &&
-                           table.size(1) == r.num_experts + r.num_null && table.scalar_type() == at::kFloat),
-      "[routing] ", what, " must be f32 (", r.num_tokens, ", ", r.num_experts + r.num_null, ")");
+  check<ShapeError>(!table.defined() || (table.dim() == 2 && table.size(0) == r.num_tokens &&
+                                         table.size(1) == r.num_experts + r.num_null && is_f32_or_f64(table)),
+                    "[routing] ", what, " must be f32 (", r.num_tokens, ", ", r.num_experts + r.num_null, ")");
 }
 
 }  // namespace
@@ -66,12 +71,15 @@ void check_routing(const Routing& r) {
   check<ShapeError>(r.num_tokens >= 0 && r.num_experts >= 1 && r.num_null >= 0,
                     "[routing] expected at least one expert and no negative counts, got ", r.num_tokens, " tokens, ",
                     r.num_experts, " experts, ", r.num_null, " null experts");
-  check<ShapeError>(r.weight_N.defined() && r.weight_N.dim() == 1 && r.weight_N.scalar_type() == at::kFloat,
+  check<ShapeError>(r.weight_N.defined() && r.weight_N.dim() == 1 && is_f32_or_f64(r.weight_N),
                     "[routing] weight must be f32 (N)");
   const int64_t N = r.weight_N.size(0);
   check_rows(r.token_N, N, r.num_tokens, "token");
   check_rows(r.expert_N, N, r.num_experts + r.num_null, "expert");
   check<ShapeError>(N == 0 || r.weight_N.detach().isfinite().all().item<bool>(), "[routing] weights must be finite");
+  check<ShapeError>(
+      !r.kept_N.defined() || (r.kept_N.dim() == 1 && r.kept_N.size(0) == N && r.kept_N.scalar_type() == at::kBool),
+      "[routing] kept must be bool (", N, ")");
   check_table(r.logits_TE, r, "logits");
   check_table(r.score_TE, r, "score");
 }

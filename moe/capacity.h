@@ -13,7 +13,7 @@
 
 namespace polyphony::moe {
 
-// One rule (Tutel, arXiv:2206.03382, section 3.1): factor > 0 gives every expert factor times its even share of the
+// One rule (Tutel, arXiv:2206.03382): factor > 0 gives every expert factor times its even share of the
 // rows, 0 is dropless, factor < 0 gives |factor| times the share but never more than the busiest expert needs.
 struct CapacityConfig {
   double factor = 0.0;            // while training
@@ -46,7 +46,7 @@ Routing limit_capacity(Routing routing, const at::Tensor& capacity_E, const std:
                        const std::optional<at::Generator>& generator = {});
 
 // Both with a config: what a layer does after its router. cost_E: f64 (E), what a row of each expert costs.
-// Source of unequal shares: MoE++ (arXiv:2410.07348) section 3.3, dear_share = its tau.
+// Source of unequal shares: MoE++ (arXiv:2410.07348), dear_share = its tau.
 Routing apply_capacity(Routing routing, const CapacityConfig& config, const at::Tensor& cost_E, bool training,
                        const std::optional<at::Generator>& generator = {});
 

@@ -27,7 +27,7 @@ struct MoEConfig {
   std::vector<ExpertGroup> groups = {};   // who may use which experts; empty: everyone uses all of router.num_experts
   std::vector<Modality> modalities = {};  // that the model will see: each must reach an expert
   // shared_hidden > 0: the shared expert is added with weight 1 (none), with the sigmoid of a gate (sigmoid; Qwen2-MoE,
-  // arXiv:2407.10671), or both parts are weighted by a softmax (residual; PR-MoE, arXiv:2201.05596, section 4.1).
+  // arXiv:2407.10671), or both parts are weighted by a softmax (residual; PR-MoE, arXiv:2201.05596).
   std::string shared_gate = "none";
   CapacityConfig capacity = {};                // [moe.capacity]
   std::vector<LossConfig> losses = {};         // [[moe.losses]], for whoever trains

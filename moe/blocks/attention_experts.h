@@ -21,7 +21,7 @@ struct AttentionExpertsOptions {
 };
 
 // Parameters: q (E, H C, D), k and v (E or 1, H C, D), out (E, D, H C).
-// Sources: with a soft routing to all experts BAM's expert-KV and shared-KV attention (arXiv:2408.08274) section 3;
+// Sources: with a soft routing to all experts BAM's expert-KV and shared-KV attention (arXiv:2408.08274);
 // with top-k and shared keys mixture of attention heads (arXiv:2210.05144); with selected keys the selective attention
 // of Union-of-Experts (arXiv:2503.02495). Positions and masks are those of the whole sequence, so a routing that is
 // causal leaves the attention causal.

@@ -18,7 +18,7 @@ struct ConvChannelsOptions {
 };
 
 // Parameter: weight (E, O, I, k, k), no bias: a normalisation of the O channels follows, which all experts share.
-// Source: AdvMoE (arXiv:2308.10110) section 3: E O filters, of which an image uses one expert's block.
+// Source: AdvMoE (arXiv:2308.10110): E O filters, of which an image uses one expert's block.
 class ConvChannels : public torch::nn::Module {
  public:
   explicit ConvChannels(const ConvChannelsOptions& options);  // throws ConfigError

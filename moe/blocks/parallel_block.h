@@ -25,7 +25,7 @@ struct ParallelBlockOutput {
 };
 
 // x + attention_experts(norm(x)) + moe(norm(x)). Modules: norm, attention_gate, attention, moe.
-// Source: BAM (arXiv:2408.08274) section 3; its concatenation and projection is the sum of the experts' projections.
+// Source: BAM (arXiv:2408.08274); its concatenation and projection is the sum of the experts' projections.
 class ParallelBlock : public torch::nn::Module {
  public:
   explicit ParallelBlock(ParallelBlockOptions options);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bank of low-rank linear maps D -> r -> D, without a base: the layer's shared expert or whatever the layer is added
-// to is the base. Source: routed LoRA, Open Knowledge (arXiv:2408.15915) section 3.3, with the factor alpha / r that
-// its code leaves out; LoRAMoE (arXiv:2312.09979) section 3. B starts at 0.
+// to is the base. Source: routed LoRA, Open Knowledge (arXiv:2408.15915), with the factor alpha / r that
+// its code leaves out; LoRAMoE (arXiv:2312.09979). B starts at 0.
 #include <ATen/ATen.h>
 
 #include "core/ops/combine_rows/combine_rows.h"
@@ -44,7 +44,7 @@ class AdapterBank final : public ExpertBank {
 
 ExpertBankEntry adapter_bank() {
   return {.summary = "low-rank linear maps, added to what the layer's base or shared expert gives",
-          .source = "Open Knowledge (arXiv:2408.15915) 3.3; LoRAMoE (arXiv:2312.09979) 3",
+          .source = "Open Knowledge (arXiv:2408.15915); LoRAMoE (arXiv:2312.09979)",
           .options = {"activation", "lora_rank", "lora_alpha"},
           .make = &bank_of<AdapterBank>};
 }

@@ -20,7 +20,7 @@ std::shared_ptr<ExpertBank> bank_of(const ExpertBankConfig& config) {
   return std::make_shared<Bank>(config);
 }
 
-// `bank` on the centroids of similar rows. Source: LSH-MoE (arXiv:2411.08446) section 3; see lsh.cpp.
+// `bank` on the centroids of similar rows. Source: LSH-MoE (arXiv:2411.08446); see lsh.cpp.
 std::shared_ptr<ExpertBank> compress_rows(std::shared_ptr<ExpertBank> bank, const ExpertBankConfig& config);
 
 }  // namespace polyphony::moe

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bank whose experts are one shared gated MLP, each with low-rank changes of its own to both matrices.
-// Source: LoRA (arXiv:2106.09685) section 4.1; as routed experts MixLoRA (arXiv:2404.15159) section 3. The shared
+// Source: LoRA (arXiv:2106.09685) section 4.1; as routed experts MixLoRA (arXiv:2404.15159). The shared
 // products run once a token. B starts at 0, so that every expert starts as the base.
 #include <ATen/ATen.h>
 
@@ -57,7 +57,7 @@ class LoraBank final : public ExpertBank {
 
 ExpertBankEntry lora_bank() {
   return {.summary = "one gated MLP for all experts, each with low-rank changes of its own",
-          .source = "LoRA (arXiv:2106.09685) 4.1; MixLoRA (arXiv:2404.15159) 3",
+          .source = "LoRA (arXiv:2106.09685) 4.1; MixLoRA (arXiv:2404.15159)",
           .options = {"expert_hidden", "activation", "lora_rank", "lora_alpha", "freeze_base"},
           .make = &bank_of<LoraBank>};
 }

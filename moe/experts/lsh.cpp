@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Compressed dispatch: rows of an expert that hash alike travel and are computed as their mean; each row gets the
 // mean's result plus its own distance to the mean: y = E(c) + (x - c).
-// Source: LSH-MoE (arXiv:2411.08446) section 3, cross-polytope hashes with residual compensation. A row's result
+// Source: LSH-MoE (arXiv:2411.08446), cross-polytope hashes with residual compensation. A row's result
 // depends on the other rows of its bucket.
 #include <ATen/ATen.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bank of gated MLPs of unequal widths: easy tokens may go to small experts.
-// Source: HMoE (arXiv:2408.10681) section 3: arithmetic or geometric sizes. Experts of one width are one fused
+// Source: HMoE (arXiv:2408.10681): arithmetic or geometric sizes. Experts of one width are one fused
 // operation; the sum over the widths goes in the order of the experts.
 #include <ATen/ATen.h>
 
@@ -77,7 +77,7 @@ class SizedBank final : public ExpertBank {
 
 ExpertBankEntry sized_bank() {
   return {.summary = "gated MLPs whose widths go from expert_hidden to expert_hidden_end",
-          .source = "HMoE (arXiv:2408.10681) 3",
+          .source = "HMoE (arXiv:2408.10681)",
           .options = {"expert_hidden", "activation", "expert_hidden_end", "size_progression"},
           .make = &bank_of<SizedBank>};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bank of gated MLPs and of experts that compute next to nothing: constant, copy and zero, in this order.
-// Source: MoE++ (arXiv:2410.07348) section 3.1: zero gives 0, copy x, constant a0 x + a1 v with (a0, a1) =
+// Source: MoE++ (arXiv:2410.07348): zero gives 0, copy x, constant a0 x + a1 v with (a0, a1) =
 // softmax(W_c x). What a chosen zero expert does to the other weights is the router's affair.
 #include <ATen/ATen.h>
 
@@ -78,7 +78,7 @@ class ZeroComputationBank final : public ExpertBank {
 
 ExpertBankEntry zero_computation_bank() {
   return {.summary = "gated MLPs, then experts that cost nothing: constant, copy, zero",
-          .source = "MoE++ (arXiv:2410.07348) 3.1",
+          .source = "MoE++ (arXiv:2410.07348)",
           .options = {"expert_hidden", "activation", "num_zero", "num_copy", "num_constant"},
           .make = &bank_of<ZeroComputationBank>};
 }

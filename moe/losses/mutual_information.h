@@ -9,7 +9,7 @@ namespace polyphony::moe {
 
 // mean_t H(e | t) - H(e) in nats, H(e) the entropy of the mean probabilities, probabilities the softmax of the logits;
 // f32 scalar. -log E where every token is certain and the experts even, 0 where all tokens have the same probabilities.
-// Source: Dense Training, Sparse Inference (arXiv:2404.05567) section 3.2. Throws ShapeError if the routing has no
+// Source: Dense Training, Sparse Inference (arXiv:2404.05567). Throws ShapeError if the routing has no
 // logits.
 at::Tensor mutual_information_loss(const Routing& routing);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A dense MLP or attention cut into experts that together are exactly the dense one, and put together again.
 // Shapes: D width, F hidden, n experts, H heads of width C, P = H C / n.
-// Source: Union-of-Experts (arXiv:2503.02495) section 3.1, tensor-parallel partition.
+// Source: Union-of-Experts (arXiv:2503.02495), tensor-parallel partition.
 #pragma once
 #include <ATen/core/Tensor.h>
 

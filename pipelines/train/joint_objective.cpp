@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "modalities/image/encode.h"
 #include "moe/expert_stats.h"
+#include "moe/losses/registry.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/train/joint_loss.h"
 #include "pipelines/train/joint_recipe.h"
@@ -44,6 +45,11 @@ class JointObjective : public Objective {
     const auto out = bundle_.model->forward(batch.input, {.step = step});
     auto loss = joint_loss(out, batch, recipe_, bundle_.config.backbone.moe.groups);
     moe::add_routings(counts_, out.routings, out.fields.modality_T);
+    if (!bundle_.config.backbone.moe.losses.empty()) {
+      const auto auxiliary = auxiliary_losses(out);
+      loss.parts["auxiliary"] = auxiliary.detach();
+      loss.total = loss.total + auxiliary;
+    }
     if (taught_) {
       const auto pixels = decoder_loss(*bundle_.autoencoder, data_->mix(), data_->to_decode(step), generator);
       loss.parts["pixels"] = pixels.detach();
@@ -81,6 +87,20 @@ class JointObjective : public Objective {
   }
 
  private:
+  // Those of [[moe.losses]], over all layers.
+  at::Tensor auxiliary_losses(const JointOutput& out) {
+    const auto& moe = bundle_.config.backbone.moe;
+    auto sum = at::zeros({});
+    const auto& blocks = bundle_.model->backbone()->blocks();
+    for (size_t layer = 0; layer < blocks.size(); ++layer)
+      sum = sum + moe::auxiliary_loss(moe.losses, {out.routings[layer]},
+                                      {.modality_T = out.fields.modality_T,
+                                       .groups = moe.groups,
+                                       .sample_T = sample_of_token(out.fields),
+                                       .cost_E = blocks[layer]->moe()->experts()->cost_E()});
+    return sum;
+  }
+
   JointRecipe recipe_;
   ObjectiveOptions options_;
   JointBundle bundle_;

@@ -40,7 +40,7 @@ at::Tensor capacity_of_experts(const at::Tensor& rows_E, double factor, int64_t 
 //   prefix       first choices before second ones, then by token (GShard, arXiv:2006.16668; a choice's rank is that of
 //                its weight among the token's rows),
 //   random       random token selection (Z-code M3, arXiv:2109.10465): each row is as likely as any other,
-//   probability  the row's score, or its weight where the router has none (V-MoE, arXiv:2106.05974, appendix C).
+//   probability  the row's score, or its weight where the router has none (V-MoE, arXiv:2106.05974).
 // Throws ShapeError as check_routing.
 Routing limit_capacity(Routing routing, const at::Tensor& capacity_E, const std::string& policy, bool renormalise,
                        const std::optional<at::Generator>& generator = {});

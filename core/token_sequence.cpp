@@ -34,7 +34,7 @@ at::Tensor sample_of_token(const TokenSequence& s) {
   std::vector<int64_t> sample(static_cast<size_t>(s.num_tokens()));
   for (int64_t b = 0; b < s.num_samples(); ++b)
     for (int64_t t = s.sample_offsets[b]; t < s.sample_offsets[b + 1]; ++t) sample[t] = b;
-  return at::tensor(sample, at::kLong).to(s.tokens_TD.device());
+  return at::tensor(sample, at::kLong).to(s.modality_T.device());
 }
 
 namespace {

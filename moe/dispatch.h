@@ -6,8 +6,8 @@
 
 namespace polyphony::moe {
 
-// Rows sorted by expert; rows of null experts (ids from num_experts up) are left out. Throws ShapeError as
-// check_routing.
+// Rows sorted by expert; rows of null experts (ids from num_experts up) and dropped rows are left out. Throws
+// ShapeError as check_routing.
 ops::DispatchPlan plan_dispatch(const Routing& routing);
 
 }  // namespace polyphony::moe

@@ -72,7 +72,9 @@ void add_routing(ExpertCounts& counts, const Routing& r, const at::Tensor& modal
   const int64_t columns = r.num_experts + r.num_null;
   const auto modality = modality_T.to(at::kLong);
   add(counts.tokens_M, values_of(at::bincount(modality, {}, kNumModalities)));
-  const auto cell_N = modality.index_select(0, r.token_N) * columns + r.expert_N;
+  const auto all_cells_N = modality.index_select(0, r.token_N) * columns + r.expert_N;
+  const auto cell_N = r.kept_N.defined() ? all_cells_N.masked_select(r.kept_N) : all_cells_N;
+  counts.dropped_rows += all_cells_N.size(0) - cell_N.size(0);
   const auto rows = values_of(at::bincount(cell_N, {}, kNumModalities * columns));
   for (int64_t m = 0; m < kNumModalities; ++m)
     add(counts.rows_ME[m], Counts(rows.begin() + m * columns, rows.begin() + (m + 1) * columns));
@@ -92,6 +94,7 @@ void merge(ExpertCounts& counts, const ExpertCounts& other) {
   prepare(counts, other.num_experts, other.num_null);
   add(counts.tokens_M, other.tokens_M);
   for (size_t m = 0; m < counts.rows_ME.size(); ++m) add(counts.rows_ME[m], other.rows_ME[m]);
+  counts.dropped_rows += other.dropped_rows;
   counts.entropy_sum += other.entropy_sum;
   counts.entropy_tokens += other.entropy_tokens;
 }
@@ -107,6 +110,9 @@ ExpertStats expert_stats(const ExpertCounts& counts) {
   const int64_t all_rows = sum_of(rows);
   if (stats.tokens > 0) stats.experts_per_token = static_cast<double>(stats.rows) / static_cast<double>(stats.tokens);
   if (all_rows > 0) stats.null_share = static_cast<double>(all_rows - stats.rows) / static_cast<double>(all_rows);
+  if (all_rows + counts.dropped_rows > 0)
+    stats.dropped_share =
+        static_cast<double>(counts.dropped_rows) / static_cast<double>(all_rows + counts.dropped_rows);
   stats.load_E = shares_of(rows, E);
   if (stats.rows > 0) {
     stats.load_entropy = E > 1 ? entropy_of(stats.load_E) / std::log(static_cast<double>(E)) : 1.0;
@@ -130,6 +136,7 @@ void to_json(nlohmann::json& json, const ExpertStats& s) {
           {"rows", s.rows},
           {"experts_per_token", s.experts_per_token},
           {"null_share", s.null_share},
+          {"dropped_share", s.dropped_share},
           {"load", s.load_E},
           {"load_entropy", s.load_entropy},
           {"coefficient_of_variation", s.coefficient_of_variation},

@@ -18,6 +18,7 @@ struct ExpertCounts {
   int64_t num_null = 0;                            // Z
   std::vector<int64_t> tokens_M = {};              // tokens seen, by modality
   std::vector<std::vector<int64_t>> rows_ME = {};  // rows, by modality and expert; E + Z columns
+  int64_t dropped_rows = 0;                        // by a capacity; not among rows_ME
   double entropy_sum = 0;                          // nats, over the tokens of routers with logits
   int64_t entropy_tokens = 0;
 };
@@ -35,6 +36,7 @@ struct ExpertStats {
   int64_t rows = 0;                                        // rows of routed experts
   double experts_per_token = 0;                            // rows / tokens
   double null_share = 0;                                   // rows of null experts / all rows
+  double dropped_share = 0;                                // rows that a capacity dropped / rows demanded
   std::vector<double> load_E = {};                         // share of the rows; sums to 1
   double load_entropy = 0;                                 // of load_E over log E: 1 even, 0 one expert does all
   double coefficient_of_variation = 0;                     // standard deviation over mean of load_E

@@ -14,16 +14,35 @@ std::vector<Modality> read_modalities(const Section& section) {
   return modalities;
 }
 
+ExpertBankConfig read_experts(const Section& s) {
+  ExpertBankConfig c;
+  c.name = s.text("experts", c.name);
+  if (expert_bank_takes(c.name, "expert_hidden")) c.expert_hidden = s.required_integer("expert_hidden", {.min = 1});
+  for (const auto& option : expert_bank_options())
+    if (expert_bank_takes(c.name, option.key) || s.has(option.key)) read_option(s, option, c);
+  return c;
+}
+
+CapacityConfig read_capacity(const Section& s) {
+  CapacityConfig c;
+  if (!s.given()) return c;
+  for (const auto& option : capacity_options()) read_option(s, option, c);
+  return c;
+}
+
 }  // namespace
 
 MoEConfig MoEConfig::from(const Section& section, int64_t model_dim) {
   MoEConfig config;
   config.router = read_router(section);
   config.router.model_dim = model_dim;
-  config.experts.name = section.text("experts", config.experts.name);
-  config.experts.expert_hidden = section.required_integer("expert_hidden", {.min = 1});
-  config.experts.activation = section.text("activation", config.experts.activation, {"silu", "gelu"});
-  config.experts.compute_dtype = section.text("compute_dtype", config.experts.compute_dtype, {"float32", "bfloat16"});
+  config.experts = read_experts(section);
+  config.capacity = read_capacity(section.section("capacity"));
+  for (const auto& loss : section.sections("losses")) config.losses.push_back(LossConfig::from(loss));
+  config.experts_by_layer = section.integers("experts_by_layer", {}, {.min = 1});
+  if (config.router.num_experts == 0 && !config.experts_by_layer.empty())
+    config.router.num_experts = config.experts_by_layer.back();
+  config.shared_gate = section.text("shared_gate", config.shared_gate, {"none", "sigmoid", "residual"});
   config.shared_hidden = section.integer("shared_hidden", 0, {.min = 0});
   config.modalities = read_modalities(section);
   for (const auto& group : section.sections("groups"))

@@ -77,6 +77,9 @@ void check_routing(const Routing& r) {
   check_rows(r.token_N, N, r.num_tokens, "token");
   check_rows(r.expert_N, N, r.num_experts + r.num_null, "expert");
   check<ShapeError>(N == 0 || r.weight_N.detach().isfinite().all().item<bool>(), "[routing] weights must be finite");
+  check<ShapeError>(
+      !r.kept_N.defined() || (r.kept_N.dim() == 1 && r.kept_N.size(0) == N && r.kept_N.scalar_type() == at::kBool),
+      "[routing] kept must be bool (", N, ")");
   check_table(r.logits_TE, r, "logits");
   check_table(r.score_TE, r, "score");
 }

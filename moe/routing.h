@@ -58,6 +58,9 @@ struct Routing {
   int64_t num_tokens = 0;           // T
   int64_t num_experts = 0;          // E, without null experts
   int64_t num_null = 0;             // Z
+  // bool (N): false where a capacity dropped the row. Such rows stay in the value with weight 0, so that losses see
+  // what was asked for; dispatch skips them. Undefined: all rows are kept.
+  at::Tensor kept_N = {};
 };
 
 // bool (T, E): allowed_ME looked up for each token. Throws ShapeError if x, modality and allowed do not fit one

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The routers that a recipe can name, as text. Standard library only.
+// What a recipe's [moe] can name, as text: routers, experts, losses. Standard library only.
 #pragma once
 #include <string>
 #include <vector>
@@ -21,7 +21,10 @@ struct RouterRow {
 };
 
 std::vector<RouterRow> known_routers();
-std::string to_text(const std::vector<RouterRow>& routers);
-std::string to_json(const std::vector<RouterRow>& routers);  // schema "polyphony.routers/1"
+std::vector<RouterRow> known_experts();  // expert kinds of a layer, then blocks and layers of experts
+std::vector<RouterRow> known_losses();   // of [[moe.losses]], then those that are called with what they need
+std::string to_text(const std::vector<RouterRow>& rows);
+// `what` is routers, experts or losses: schema "polyphony.<what>/1", and the rows under that key.
+std::string to_json(const std::vector<RouterRow>& rows, const std::string& what = "routers");
 
 }  // namespace polyphony::pipelines

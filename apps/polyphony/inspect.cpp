@@ -13,18 +13,19 @@ namespace {
 
 struct Options {
   std::string path;
-  bool routers = false;
+  bool routers = false, experts = false, losses = false;
 };
 
-ExitCode show_routers(Terminal& terminal) {
-  const auto routers = pipelines::known_routers();
-  terminal.result(to_text(routers));
-  terminal.document(to_json(routers));
+ExitCode show(const std::vector<pipelines::RouterRow>& rows, const std::string& what, Terminal& terminal) {
+  terminal.result(to_text(rows));
+  terminal.document(to_json(rows, what));
   return ExitCode::ok;
 }
 
 ExitCode run(const Options& options, Terminal& terminal) {
-  if (options.routers) return show_routers(terminal);
+  if (options.routers) return show(pipelines::known_routers(), "routers", terminal);
+  if (options.experts) return show(pipelines::known_experts(), "experts", terminal);
+  if (options.losses) return show(pipelines::known_losses(), "losses", terminal);
   const auto path = options.path.empty() ? pipelines::default_model_folder() : input_file(options.path);
   const auto inspection = pipelines::inspect(path);
   terminal.result(to_text(inspection));
@@ -42,7 +43,12 @@ Run define_inspect(CLI::App& app, Terminal& terminal) {
                               "Model folder, diffusers folder, .safetensors file, index or picture (default: the model "
                               "that ships); - reads standard input")
                    ->type_name("");
-  app.add_flag("--routers", options->routers, "List the routers that a recipe can name")->excludes(path);
+  auto* routers = app.add_flag("--routers", options->routers, "List the routers that a recipe can name");
+  auto* experts = app.add_flag("--experts", options->experts, "List the kinds of experts");
+  auto* losses = app.add_flag("--losses", options->losses, "List the losses that a recipe can name");
+  routers->excludes(path)->excludes(experts)->excludes(losses);
+  experts->excludes(path)->excludes(losses);
+  losses->excludes(path);
   return [options, &terminal] { return run(*options, terminal); };
 }
 

@@ -18,11 +18,10 @@ Backbone::Backbone(const BackboneConfig& config) : config_(config) {
   const nn::AttentionOptions attention{
       .dim = config.dim, .num_heads = config.num_heads, .num_kv_heads = config.num_kv_heads, .qk_norm = config.qk_norm};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
-    auto moe = config.moe;
-    moe.router.layer = layer;
-    moe.router.num_layers = config.depth;
-    blocks_.push_back(register_module("blocks_" + std::to_string(layer),
-                                      std::make_shared<MultimodalBlock>(attention, moe, config.norm_eps)));
+    blocks_.push_back(
+        register_module("blocks_" + std::to_string(layer),
+                        std::make_shared<MultimodalBlock>(attention, config_of_layer(config.moe, layer, config.depth),
+                                                          config.norm_eps)));
     if (layer > 0)
       if (const auto shared = blocks_[0]->moe()->router()->shared_part())
         blocks_[layer]->moe()->router()->share(shared);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Feed-forward bank: E gated MLPs of one width, computed by one fused operation.
-// Source: gated linear units (arXiv:2002.05202); dropless grouped computation after MegaBlocks (arXiv:2211.15841).
 #include <ATen/ATen.h>
 
-#include "core/check.h"
+#include "moe/experts/entry.h"
 #include "moe/experts/gated_mlp.h"
 
 namespace polyphony::moe {
@@ -18,12 +17,13 @@ class FeedForwardBank final : public ExpertBank {
         w2_EDF_(register_parameter("w2", expert_weight({c.num_experts, c.model_dim, c.expert_hidden}))) {}
 
   at::Tensor forward(const ExpertInput& input) override {
-    std::optional<ops::SharedExpert> shared;
-    if (input.shared) shared = {.w13_2FD = input.shared->w13_2FD.to(dtype_), .w2_DF = input.shared->w2_DF.to(dtype_)};
-    const auto y_TD = ops::moe_experts(input.x_TD.to(dtype_), input.plan, input.weight_N, w13_E2FD_.to(dtype_),
-                                       w2_EDF_.to(dtype_), shared, activation_);
+    const auto dtype = product_dtype(input.x_TD, dtype_);
+    const auto y_TD = ops::moe_experts(input.x_TD.to(dtype), input.plan, input.weight_N, w13_E2FD_.to(dtype),
+                                       w2_EDF_.to(dtype), cast(input.shared, dtype), activation_);
     return y_TD.to(input.x_TD.scalar_type());
   }
+
+  at::Tensor cost_E() const override { return at::ones({w2_EDF_.size(0)}, at::kDouble); }
 
  private:
   ops::Activation activation_;
@@ -33,9 +33,11 @@ class FeedForwardBank final : public ExpertBank {
 
 }  // namespace
 
-std::shared_ptr<ExpertBank> make_feed_forward_bank(const ExpertBankConfig& config) {
-  check<ConfigError>(config.expert_hidden >= 1, "[moe] expert_hidden must be at least 1, got ", config.expert_hidden);
-  return std::make_shared<FeedForwardBank>(config);
+ExpertBankEntry feed_forward_bank() {
+  return {.summary = "gated MLPs of one width, grouped into one fused operation",
+          .source = "GLU variants (arXiv:2002.05202); MegaBlocks (arXiv:2211.15841)",
+          .options = {"expert_hidden", "activation"},
+          .make = &bank_of<FeedForwardBank>};
 }
 
 }  // namespace polyphony::moe

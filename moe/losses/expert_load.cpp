@@ -42,7 +42,8 @@ ExpertLoad expert_load(const Routing& r, const BalancePart& part, const at::Tens
   check<ShapeError>(r.score_TE.defined(), "[losses] balance needs a router with scores; this routing has none");
   const int64_t T = r.num_tokens, S = num_segments, columns = r.num_experts + r.num_null;
   const auto float_options = r.score_TE.options();
-  const auto inside_T = part.token_T.defined() ? part.token_T.to(at::kFloat) : at::ones({T}, float_options);
+  const auto inside_T =
+      part.token_T.defined() ? part.token_T.to(r.score_TE.scalar_type()) : at::ones({T}, float_options);
   const auto segment = segment_T.defined() ? segment_T : at::zeros({T}, r.token_N.options());
   check<ShapeError>(segment.dim() == 1 && segment.size(0) == T && segment.scalar_type() == at::kLong,
                     "[losses] segment must be i64 (", T, ")");

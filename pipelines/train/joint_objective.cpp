@@ -8,6 +8,7 @@
 #include "modalities/image/encode.h"
 #include "moe/choice_bias.h"
 #include "moe/expert_stats.h"
+#include "moe/losses/registry.h"
 #include "pipelines/joint/draw.h"
 #include "pipelines/train/joint_loss.h"
 #include "pipelines/train/joint_recipe.h"
@@ -47,6 +48,11 @@ class JointObjective : public Objective {
     const auto& blocks = bundle_.model->backbone()->blocks();
     for (size_t layer = 0; layer < blocks.size(); ++layer) moe::follow_load(*blocks[layer]->moe(), out.routings[layer]);
     moe::add_routings(counts_, out.routings, out.fields.modality_T);
+    if (!bundle_.config.backbone.moe.losses.empty()) {
+      const auto auxiliary = auxiliary_losses(out);
+      loss.parts["auxiliary"] = auxiliary.detach();
+      loss.total = loss.total + auxiliary;
+    }
     if (taught_) {
       const auto pixels = decoder_loss(*bundle_.autoencoder, data_->mix(), data_->to_decode(step), generator);
       loss.parts["pixels"] = pixels.detach();
@@ -84,6 +90,20 @@ class JointObjective : public Objective {
   }
 
  private:
+  // Those of [[moe.losses]], over all layers.
+  at::Tensor auxiliary_losses(const JointOutput& out) {
+    const auto& moe = bundle_.config.backbone.moe;
+    auto sum = at::zeros({});
+    const auto& blocks = bundle_.model->backbone()->blocks();
+    for (size_t layer = 0; layer < blocks.size(); ++layer)
+      sum = sum + moe::auxiliary_loss(moe.losses, {out.routings[layer]},
+                                      {.modality_T = out.fields.modality_T,
+                                       .groups = moe.groups,
+                                       .sample_T = sample_of_token(out.fields),
+                                       .cost_E = blocks[layer]->moe()->experts()->cost_E()});
+    return sum;
+  }
+
   JointRecipe recipe_;
   ObjectiveOptions options_;
   JointBundle bundle_;

@@ -197,6 +197,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"InspectModel", {"inspect", "{T}/strange"}, 0, "strange", ""},
         Case{"InspectPicture", {"inspect", "{T}/drawn.png"}, 0, "a circle", ""},
         Case{"InspectRouters", {"inspect", "--routers"}, 0, "topk", ""},
+        Case{"InspectExperts", {"inspect", "--experts"}, 0, "zero_computation", ""},
+        Case{"InspectLosses", {"inspect", "--losses"}, 0, "heterogeneous_balance", ""},
         Case{"ForwardList", {"forward", "--list"}, 0, "AutoencoderKL", ""},
         Case{"ForwardWithoutModel", {"forward", "--input", "a", "--output", "b"}, 2, "", "--model"},
         Case{"ForwardUnknownModel",

@@ -138,6 +138,76 @@ TEST(MoELayer, ComputesInBf16OnRequestAndReturnsTheTypeOfItsInput) {
   EXPECT_EQ(half.named_parameters()["experts.w2"].grad().scalar_type(), at::kFloat);
 }
 
+MoEConfig gated_config(const std::string& gate) {
+  auto config = config_of(4, 1);
+  config.shared_hidden = 8;
+  config.shared_gate = gate;
+  return config;
+}
+
+TEST(MoELayer, WeighsTheSharedExpertByASigmoidOfItsGate) {
+  MoELayer layer(gated_config("sigmoid"));
+  const auto c = context(one_group(4));
+  const auto p = layer.named_parameters();
+  const auto y = layer.forward(c).y_TD;
+  auto plain_config = gated_config("none");
+  plain_config.shared_hidden = 0;
+  MoELayer plain(plain_config);
+  {
+    const at::NoGradGuard no_grad;
+    for (const auto& parameter : plain.named_parameters()) parameter->copy_(p[parameter.key()]);
+  }
+  const auto gate = at::matmul(c.x_TD, p["shared_expert_gate.weight"].t()).sigmoid();
+  const auto shared = mlp(c.x_TD, p["shared_experts.w13"], p["shared_experts.w2"]);
+  EXPECT_TRUE(at::allclose(y, plain.forward(c).y_TD + gate * shared, 1e-5, 1e-5));
+}
+
+TEST(MoELayer, AsAResidualLayerMixesBothPartsByASoftmax) {
+  MoELayer layer(gated_config("residual"));
+  const auto c = context(one_group(4));
+  const auto p = layer.named_parameters();
+  const auto dense = mlp(c.x_TD, p["shared_experts.w13"], p["shared_experts.w2"]);
+  const auto set_bias = [&](float moe, float shared) {
+    const at::NoGradGuard no_grad;
+    p["shared_expert_gate.weight"].zero_();
+    p["shared_expert_gate.bias"].copy_(at::tensor({moe, shared}));
+    return layer.forward(c).y_TD;
+  };
+  const auto both = set_bias(0, 0), only_dense = set_bias(-200, 0), only_moe = set_bias(0, -200);
+  EXPECT_TRUE(at::allclose(only_dense, dense, 1e-5, 1e-5)) << "c = (0, 1) is the MLP";
+  EXPECT_TRUE(at::allclose(both, (only_moe + only_dense) / 2, 1e-5, 1e-5));
+  EXPECT_FALSE(at::allclose(only_moe, dense, 1e-2, 1e-2));
+}
+
+TEST(MoELayer, AsAResidualLayerWithExpertsThatGiveNothingIsTheDenseMlp) {
+  auto config = gated_config("residual");
+  config.experts = {.name = "zero_computation", .expert_hidden = 8, .num_zero = 4, .num_copy = 0, .num_constant = 0};
+  MoELayer layer(config);
+  const auto c = context(one_group(4));
+  const auto p = layer.named_parameters();
+  const auto share = (at::matmul(c.x_TD, p["shared_expert_gate.weight"].t()) + p["shared_expert_gate.bias"]).softmax(1);
+  const auto dense = mlp(c.x_TD, p["shared_experts.w13"], p["shared_experts.w2"]);
+  EXPECT_TRUE(at::allclose(layer.forward(c).y_TD, share.narrow(1, 1, 1) * dense, 1e-5, 1e-5));
+}
+
+TEST(MoELayer, ComposesEveryRouterWithEveryExpertKind) {
+  for (const auto& router : router_names())
+    for (const auto& bank : expert_bank_infos()) {
+      auto config = config_of(5, 2);
+      config.router.name = router;
+      config.router.state_dim = 12;
+      config.experts = {.name = bank.name};
+      if (expert_bank_takes(bank.name, "expert_hidden")) config.experts.expert_hidden = 8;
+      config.shared_hidden = 4;
+      MoELayer layer(config);
+      const auto y = layer.forward(context(one_group(5))).y_TD;
+      EXPECT_TRUE(y.isfinite().all().item<bool>()) << router << " with " << bank.name;
+      y.square().sum().backward();
+      for (const auto& parameter : layer.parameters())
+        if (parameter.grad().defined()) EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>());
+    }
+}
+
 TEST(MoELayer, RefusesConfigsThatContradictThemselves) {
   const auto refuses = [](auto change) {
     auto config = config_of(7, 2);

@@ -22,6 +22,8 @@ struct CapacityConfig {
   std::string policy = "prefix";  // none | prefix | random | probability: which rows an expert keeps
   bool renormalise = false;       // a token's weights keep their sum when some of its rows are dropped
   double dear_share = 1.0;        // share of an expert that costs something against that of one that costs nothing
+
+  bool operator==(const CapacityConfig&) const = default;
 };
 const std::vector<Option<CapacityConfig>>& capacity_options();
 

@@ -33,6 +33,8 @@ struct ExpertBankConfig {
   bool freeze_base = true;                     // lora: the weights that all experts share get no gradient
   int64_t lsh_hashes = 0;                      // any kind: hashes that join similar rows of an expert; 0: every row
   int64_t lsh_seed = 0;
+
+  bool operator==(const ExpertBankConfig&) const = default;
 };
 
 // What the experts of one layer compute from.

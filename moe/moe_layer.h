@@ -4,6 +4,7 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,14 @@ struct MoEConfig {
 
   // Reads `[moe]`; moe_config.cpp lists the keys. Throws ConfigError.
   static MoEConfig from(const Section& section, int64_t model_dim);
+  bool operator==(const MoEConfig&) const = default;
 };
+
+// What a [moe] table chooses beside sizes: router, kind of experts, capacity, losses, gate of the shared expert. For
+// models that have their sizes from elsewhere. Throws ConfigError.
+MoEConfig read_moe_choices(const Section& section);
+// The same as a table, and the sizes of the kind of experts: what a recipe would say.
+nlohmann::ordered_json moe_choices_json(const MoEConfig& config);
 
 // The config with every derived number filled in. Throws ConfigError on pairs that cannot be.
 MoEConfig resolved(MoEConfig config);

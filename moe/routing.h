@@ -51,7 +51,8 @@ struct Routing {
   // What only some routers give; undefined otherwise.
   at::Tensor noise_TE = {};         // f32, what was added to the logits before choosing
   at::Tensor noise_width_TE = {};   // f32, its standard deviation: the load loss needs it
-  at::Tensor predictor_TE = {};     // f32 logits of a predictor of the rows, which learns from them alone
+  at::Tensor predictor_TE = {};     // f32 logits of a predictor of the rows, (T, 1): of tokens that have any; it learns
+                                    // from them alone
   at::Tensor shared_weight_T = {};  // f32, weight of the shared expert; undefined: 1
   at::Tensor own_loss = {};         // f32 scalar that the router wants small (entropy of its switches), to be weighted
   SlotMixing slots = {};            // experts compute mixtures of tokens; the rows are then each expert's share
@@ -79,6 +80,8 @@ struct ExpertGroup {
   std::string name;
   std::vector<Modality> modalities = {};
   int64_t num_experts = 0;
+
+  bool operator==(const ExpertGroup&) const = default;
 };
 
 // bool (M, E) from the groups; E is the sum of their sizes. Throws ConfigError if a group is empty or a modality named

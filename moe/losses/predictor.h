@@ -8,9 +8,9 @@
 namespace polyphony::moe {
 
 // Mean over tokens and experts of the binary cross entropy of sigmoid(predictor_te) against 1 where a row (t, e) was
-// chosen, else 0; f32 scalar, log 2 for logits of 0, 0 without tokens. Only the predictor gets gradient. Sources: MoMa
-// (arXiv:2407.21770); DiffMoE (arXiv:2503.14487). Throws ShapeError if the routing has no
-// predictor.
+// chosen, else 0 (predictor of (T, 1): where the token has any row); f32 scalar, log 2 for logits of 0, 0 without
+// tokens. Only the predictor gets gradient. Sources: MoMa (arXiv:2407.21770); DiffMoE (arXiv:2503.14487). Throws
+// ShapeError if the routing has no predictor.
 at::Tensor predictor_loss(const Routing& routing);
 
 }  // namespace polyphony::moe

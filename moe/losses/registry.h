@@ -22,6 +22,7 @@ struct LossConfig {
   double dear_share = 0.75;             // wanted share of an expert that costs something against one that costs nothing
 
   static LossConfig from(const Section& section);  // throws ConfigError
+  bool operator==(const LossConfig&) const = default;
 };
 const std::vector<Option<LossConfig>>& loss_options();
 

@@ -53,6 +53,15 @@ std::optional<std::string> problem_with(const DitMoeConfig& c) {
   return std::nullopt;
 }
 
+// What [moe] says elsewhere, and a DiT-MoE in [model] or not at all.
+constexpr std::pair<const char*, const char*> kSizesElsewhere[] = {
+    {"num_experts", "belongs to [model]"},
+    {"experts_per_token", "is num_experts_per_tok of [model]"},
+    {"expert_hidden", "is mlp_ratio of [model], in widths of the model"},
+    {"compute_dtype", "is the dtype that the model is opened with"},
+    {"groups", "has no use: all tokens are latents"},
+};
+
 }  // namespace
 
 void check_dit_moe_config(const DitMoeConfig& config) {
@@ -60,20 +69,27 @@ void check_dit_moe_config(const DitMoeConfig& config) {
   check<ConfigError>(!problem, "[dit_moe] ", problem.value_or(""));
 }
 
+moe::MoEConfig read_dit_moe_layer(const Section& moe) {
+  for (const auto& [key, where] : kSizesElsewhere) moe.require(!moe.has(key), key, where);
+  return moe::read_moe_choices(moe);
+}
+
 moe::MoEConfig DitMoeConfig::moe() const {
   const bool normalised = norm_topk_prob && num_experts_per_tok > 1;  // the published code leaves K = 1 alone
-  auto chosen = router;
-  chosen.model_dim = hidden_size;
-  chosen.num_experts = num_experts;
-  if (moe::router_takes(chosen.name, "experts_per_token")) chosen.experts_per_token = num_experts_per_tok;
-  if (router == moe::RouterConfig{}) chosen.normalise = normalised ? "sum_eps" : "none";
+  auto moe = layer;
+  auto& router = moe.router;
+  router.model_dim = hidden_size;
+  router.num_experts = num_experts;
+  if (moe::router_takes(router.name, "experts_per_token")) router.experts_per_token = num_experts_per_tok;
+  if (layer.router == moe::RouterConfig{}) router.normalise = normalised ? "sum_eps" : "none";
   // Samples without a class are those of the null class.
-  if (moe::router_takes(chosen.name, "null_label") && chosen.null_label < 0 && has_null_class())
-    chosen.null_label = num_classes;
-  return {.router = std::move(chosen),
-          .experts = {.expert_hidden = mlp_ratio * hidden_size, .compute_dtype = compute_dtype},
-          .shared_hidden = num_shared_experts * hidden_size,
-          .modalities = {Modality::latent}};
+  if (moe::router_takes(router.name, "null_label") && router.null_label < 0 && has_null_class())
+    router.null_label = num_classes;
+  if (moe::expert_bank_takes(moe.experts.name, "expert_hidden")) moe.experts.expert_hidden = mlp_ratio * hidden_size;
+  moe.experts.compute_dtype = compute_dtype;
+  moe.shared_hidden = num_shared_experts * hidden_size;
+  moe.modalities = {Modality::latent};
+  return moe;
 }
 
 ParsedDitMoeConfig parse_dit_moe_config(const nlohmann::json& object, const std::string& source) {
@@ -113,7 +129,7 @@ ParsedDitMoeConfig parse_dit_moe_config(const nlohmann::json& object, const std:
   check<DataError>(!problem, "[", source, "] ", problem.value_or(""));
   if (object.is_object() && object.contains("moe")) {
     auto table = Config::from_json_string(nlohmann::json{{"moe", object["moe"]}}.dump(), source);
-    c.router = moe::read_router(table.section("moe"));
+    c.layer = read_dit_moe_layer(table.section("moe"));
     table.check_all_used();
   }
   return parsed;
@@ -143,9 +159,10 @@ std::string dit_moe_config_json(const DitMoeConfig& c) {
   if (c.timestep_scale != published.timestep_scale) json["timestep_scale"] = c.timestep_scale;
   if (c.timestep_period_shift != published.timestep_period_shift)
     json["timestep_period_shift"] = c.timestep_period_shift;
-  if (c.router != published.router)
-    for (const auto& [key, value] : moe::router_values(c.router))
-      std::visit([&, name = key](const auto& v) { json["moe"][name] = v; }, value);
+  if (!c.published_layer()) {
+    json["moe"] = moe::moe_choices_json(c.layer);
+    for (const auto& [key, where] : kSizesElsewhere) json["moe"].erase(key);
+  }
   return json.dump(2) + "\n";
 }
 

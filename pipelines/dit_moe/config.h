@@ -41,13 +41,15 @@ struct DitMoeConfig {
   double norm_eps = 1e-6;             // of the layer norms; the DiT of diffusers has 1e-5 in one of them
   double timestep_scale = 1;          // multiplies t; published: none, also where t is in [0, 1]
   int64_t timestep_period_shift = 0;  // frequency i is 10000^(-i / (128 - shift)); 1 in the DiT of diffusers
-  moe::RouterConfig router = {};      // [moe] of a recipe; sizes come from above, and so does all where nothing is said
+  // [moe] of a recipe: router, kind of experts, capacity, losses. Sizes come from above.
+  moe::MoEConfig layer = {};
   std::string compute_dtype = "float32";  // float32 | bfloat16 of the experts' products; not stored
 
   int64_t out_channels() const { return learn_sigma ? 2 * in_channels : in_channels; }
   int64_t grid() const { return input_size / patch_size; }  // patches a side
   bool has_null_class() const { return class_dropout_prob > 0; }
   moe::MoEConfig moe() const;
+  bool published_layer() const { return layer == moe::MoEConfig{}; }
   bool operator==(const DitMoeConfig&) const = default;
 };
 
@@ -68,6 +70,9 @@ inline constexpr DitMoeIntegerKey kDitMoeIntegers[] = {
     {"num_experts_per_tok", &DitMoeConfig::num_experts_per_tok},
     {"num_shared_experts", &DitMoeConfig::num_shared_experts},
 };
+
+// The [moe] table of a recipe or config.json. Throws ConfigError, also for sizes: those are the model's.
+moe::MoEConfig read_dit_moe_layer(const Section& moe);
 
 // Throws ConfigError naming the field and what it may be.
 void check_dit_moe_config(const DitMoeConfig& config);

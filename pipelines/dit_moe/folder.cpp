@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
+#include "core/base/memory.h"
 #include "core/check.h"
 #include "core/formats/safetensors_index.h"
 #include "core/formats/strict_json.h"
@@ -27,6 +28,7 @@ int64_t count_learned(const formats::SafetensorsSet& weights) {
 // So that a config that promises more than the file holds allocates nothing.
 void check_sizes(const DitMoeConfig& config, const formats::SafetensorsSet& weights, const fs::path& folder) {
   const auto expected = count_parameters(config).total, found = count_learned(weights);
+  if (!config.published_layer()) return check_fits_memory(static_cast<uint64_t>(expected) * 4, "dit_moe", "the model");
   check<DataError>(expected == found, "[dit_moe] ", folder.string(), ": config.json describes ", expected,
                    " parameters, the weights hold ", found);
 }

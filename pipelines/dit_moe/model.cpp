@@ -35,9 +35,7 @@ DitMoe::DitMoe(const DitMoeConfig& config)
                         .num_classes = config_.num_classes, .dim = D, .dropout = config_.class_dropout_prob}));
   const auto blocks = register_module("blocks", torch::nn::ModuleList());
   for (int64_t layer = 0; layer < config_.depth; ++layer) {
-    auto moe = config_.moe();
-    moe.router.layer = layer;
-    moe.router.num_layers = config_.depth;
+    const auto moe = moe::config_of_layer(config_.moe(), layer, config_.depth);
     blocks_.push_back(std::make_shared<moe::DitBlock>(moe::DitBlockOptions{
         .num_heads = config_.num_heads, .qk_norm = config_.qk_norm, .norm_eps = config_.norm_eps, .moe = moe}));
     blocks->push_back(blocks_.back());
@@ -125,6 +123,9 @@ DitMoeOutput DitMoe::forward_packed(const DitMoeInput& input, const DitMoeOption
 }
 
 void DitMoe::pack() {
+  check<ConfigError>(config_.published_layer(),
+                     "[dit_moe] only the published layer of experts can be packed, got router '",
+                     config_.layer.router.name, "' and experts '", config_.layer.experts.name, "'");
   eval();
   if (!packed_) packed_ = std::make_shared<const PackedDitMoe>(config_, *this);
 }

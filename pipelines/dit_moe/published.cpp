@@ -35,6 +35,9 @@ std::string renamed(std::string_view name, const std::array<Rename, N>& renames)
   return std::string(name);
 }
 
+// Other kinds of experts, and routers, keep their own names.
+bool has_published_experts(const DitMoeConfig& config) { return config.layer.experts.name == "feed_forward"; }
+
 // w13 (2F, D) holds the gate rows, then the up rows.
 void add_gated_mlp(TensorMap& out, const std::string& prefix, std::string_view kind, const at::Tensor& weight) {
   if (kind == "w2") {
@@ -48,15 +51,15 @@ void add_gated_mlp(TensorMap& out, const std::string& prefix, std::string_view k
 
 // `name` without "blocks.N.", `prefix` with it.
 void add_block_tensor(TensorMap& out, const std::string& prefix, std::string_view name, const at::Tensor& tensor,
-                      bool qk_norm) {
+                      const DitMoeConfig& config) {
   constexpr std::string_view kExperts = "moe.experts.", kShared = "moe.shared_experts.";
-  if (name.starts_with(kExperts)) {
+  if (name.starts_with(kExperts) && has_published_experts(config)) {
     for (int64_t e = 0; e < tensor.size(0); ++e)
       add_gated_mlp(out, join(prefix, kExperts, e, "."), name.substr(kExperts.size()), tensor.select(0, e));
   } else if (name.starts_with(kShared)) {
     add_gated_mlp(out, join(prefix, kShared), name.substr(kShared.size()), tensor);
   } else {
-    out.emplace(prefix + (qk_norm ? renamed(name, kNormedBlock) : renamed(name, kTimmBlock)), tensor);
+    out.emplace(prefix + (config.qk_norm ? renamed(name, kNormedBlock) : renamed(name, kTimmBlock)), tensor);
   }
 }
 
@@ -68,7 +71,7 @@ TensorMap published_views(const DitMoeConfig& config, const TensorMap& own) {
   for (const auto& [name, tensor] : own) {
     if (name.starts_with(kBlocks)) {
       const auto split = name.find('.', kBlocks.size()) + 1;
-      add_block_tensor(out, name.substr(0, split), std::string_view(name).substr(split), tensor, config.qk_norm);
+      add_block_tensor(out, name.substr(0, split), std::string_view(name).substr(split), tensor, config);
     } else if (name == "x_embedder.weight") {
       out.emplace("x_embedder.proj.weight",
                   tensor.reshape({config.hidden_size, config.in_channels, config.patch_size, config.patch_size}));
@@ -94,7 +97,9 @@ void initialise_as_published(DitMoe& model) {
   const at::NoGradGuard no_grad;
   const auto is = [](std::string_view name, std::string_view part) { return name.find(part) != std::string::npos; };
   for (const auto& [name, view] : published_views(model.config(), state_of(model))) {
-    if (name == "pos_embed" || is(name, "moe.gate.") || is(name, "_norm.")) continue;  // routers begin as they like
+    // Routers, and experts that were never published, begin as they like.
+    if (name == "pos_embed" || is(name, "moe.gate.") || is(name, "_norm.")) continue;
+    if (is(name, "moe.experts.") && !has_published_experts(model.config())) continue;
     if (name.ends_with(".bias") || is(name, "adaLN_modulation") || is(name, "final_layer")) {
       view.zero_();
     } else if (name.starts_with("t_embedder") || name.starts_with("y_embedder")) {

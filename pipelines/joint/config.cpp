@@ -59,38 +59,16 @@ std::vector<std::string> names_of(const std::vector<Modality>& modalities) {
   return names;
 }
 
-void set(nlohmann::ordered_json& json, std::string_view key, const moe::OptionValue& value) {
-  std::visit([&](const auto& v) { json[std::string(key)] = v; }, value);
-}
-
-// What the expert kind takes, and the capacity, losses and pyramid where there are any.
-void add_expert_options(nlohmann::ordered_json& json, const moe::MoEConfig& c) {
-  for (const auto& option : moe::expert_bank_options())
-    if (moe::expert_bank_takes(c.experts.name, option.key)) set(json, option.key, value_of(option, c.experts));
-  if (!c.experts_by_layer.empty()) json["experts_by_layer"] = c.experts_by_layer;
-  if (c.capacity.factor != 0 || c.capacity.eval_factor != 0)
-    for (const auto& option : moe::capacity_options()) set(json["capacity"], option.key, value_of(option, c.capacity));
-  for (const auto& loss : c.losses) {
-    nlohmann::ordered_json table = {{"name", loss.name}};
-    for (const auto& option : moe::loss_options())
-      if (value_of(option, loss) != value_of(option, moe::LossConfig{})) set(table, option.key, value_of(option, loss));
-    json["losses"].push_back(std::move(table));
-  }
-}
-
 nlohmann::ordered_json moe_json(const moe::MoEConfig& c) {
-  nlohmann::ordered_json json;
-  for (const auto& [key, value] : moe::router_values(c.router)) set(json, key, value);
-  json.update({{"experts", c.experts.name},
-               {"shared_hidden", c.shared_hidden},
-               {"shared_gate", c.shared_gate},
+  auto json = moe::moe_choices_json(c);
+  json.update({{"shared_hidden", c.shared_hidden},
                {"modalities", names_of(c.modalities)},
                {"groups", nlohmann::ordered_json::array()}});
   for (const auto& group : c.groups)
     json["groups"].push_back(
         {{"name", group.name}, {"modalities", names_of(group.modalities)}, {"num_experts", group.num_experts}});
   if (c.groups.empty()) json["num_experts"] = c.router.num_experts;
-  add_expert_options(json, c);
+  if (!c.experts_by_layer.empty()) json["experts_by_layer"] = c.experts_by_layer;
   return json;
 }
 

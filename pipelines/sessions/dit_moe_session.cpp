@@ -39,7 +39,7 @@ class DitMoeSession : public Session {
         threads_(at::get_num_threads()),
         name_(model_name(folder, weights_file(folder))) {
     if (pipeline_.autoencoder) pipeline_.autoencoder->use_channels_last();
-    if (dtype_ == at::kBFloat16) pipeline_.model->pack();
+    if (dtype_ == at::kBFloat16 && pipeline_.model->config().published_layer()) pipeline_.model->pack();
   }
 
   std::optional<GenerateResult> generate(const GenerateRequest& request, const OnProgress& on_progress) override {

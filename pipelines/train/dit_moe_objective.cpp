@@ -15,6 +15,7 @@
 #include "pipelines/dit_moe/pipeline.h"
 #include "pipelines/dit_moe/sampler.h"
 #include "pipelines/dit_moe/upcycle.h"
+#include "pipelines/train/auxiliary_losses.h"
 #include "pipelines/train/objectives.h"
 #include "pipelines/train/scene_batch.h"
 
@@ -32,7 +33,7 @@ struct DitMoeRecipe {
 };
 
 // A preset, with whatever keys the recipe sets beside it.
-DitMoeConfig read_model(const Section& m, const Section& router) {
+DitMoeConfig read_model(const Section& m, const Section& layer) {
   const auto preset = m.text("preset", "", [] {
     auto names = dit_moe_preset_names();
     names.emplace_back();
@@ -46,9 +47,7 @@ DitMoeConfig read_model(const Section& m, const Section& router) {
   c.norm_topk_prob = m.flag("norm_topk_prob", c.norm_topk_prob);
   c.aux_loss_alpha = m.number("aux_loss_alpha", c.aux_loss_alpha, {.min = 0});
   c.class_dropout_prob = m.number("class_dropout_prob", c.class_dropout_prob, {.min = 0, .max = 1});
-  c.router = moe::read_router(router);
-  router.require(!router.has("num_experts"), "num_experts", "belongs to [model]");
-  router.require(!router.has("experts_per_token"), "experts_per_token", "is num_experts_per_tok of [model]");
+  c.layer = read_dit_moe_layer(layer);
   check_dit_moe_config(c);
   return c;
 }
@@ -100,11 +99,18 @@ class DitMoeObjective : public Objective {
     const bool flow = recipe_.mode == DitMoeMode::rectified_flow;
     const auto loss =
         flow ? rectified_flow_loss(*pipeline_.model, batch, run) : ddpm_loss(*pipeline_.model, schedule_, batch, run);
-    for (size_t layer = 0; layer < routings.size(); ++layer)
-      moe::follow_load(*pipeline_.model->blocks()[layer]->moe(), routings[layer]);
-    moe::add_routings(counts_, routings,
-                      at::full({routings.front().num_tokens}, static_cast<int64_t>(Modality::latent), at::kByte));
+    const auto layers = moe_layers(pipeline_.model->blocks());
+    for (size_t layer = 0; layer < layers.size(); ++layer) moe::follow_load(*layers[layer], routings[layer]);
+    const int64_t T = routings.front().num_tokens, B = batch.x0.size(0);
+    const auto modality_T = at::full({T}, static_cast<int64_t>(Modality::latent), at::kByte);
+    moe::add_routings(counts_, routings, modality_T);
     Loss out{.total = loss.total(), .parts = {{"balance", loss.balance.detach()}}};
+    const auto auxiliary = auxiliary_losses(
+        layers, routings, {.modality_T = modality_T, .sample_T = at::arange(B, at::kLong).repeat_interleave(T / B)});
+    if (auxiliary.defined()) {
+      out.parts["auxiliary"] = auxiliary.detach();
+      out.total = out.total + auxiliary;
+    }
     if (flow) {
       out.parts["flow"] = loss.task.detach();
     } else {

@@ -8,8 +8,8 @@
 #include "modalities/image/encode.h"
 #include "moe/choice_bias.h"
 #include "moe/expert_stats.h"
-#include "moe/losses/registry.h"
 #include "pipelines/joint/draw.h"
+#include "pipelines/train/auxiliary_losses.h"
 #include "pipelines/train/joint_loss.h"
 #include "pipelines/train/joint_recipe.h"
 #include "pipelines/train/objectives.h"
@@ -45,11 +45,12 @@ class JointObjective : public Objective {
     const auto batch = joint_step(*data_, recipe_, generator, step);
     const auto out = bundle_.model->forward(batch.input, {.step = step});
     auto loss = joint_loss(out, batch, recipe_, bundle_.config.backbone.moe.groups);
-    const auto& blocks = bundle_.model->backbone()->blocks();
-    for (size_t layer = 0; layer < blocks.size(); ++layer) moe::follow_load(*blocks[layer]->moe(), out.routings[layer]);
     moe::add_routings(counts_, out.routings, out.fields.modality_T);
-    if (!bundle_.config.backbone.moe.losses.empty()) {
-      const auto auxiliary = auxiliary_losses(out);
+    const auto layers = moe_layers(bundle_.model->backbone()->blocks());
+    for (size_t layer = 0; layer < layers.size(); ++layer) moe::follow_load(*layers[layer], out.routings[layer]);
+    const auto auxiliary = auxiliary_losses(
+        layers, out.routings, {.modality_T = out.fields.modality_T, .sample_T = sample_of_token(out.fields)});
+    if (auxiliary.defined()) {
       loss.parts["auxiliary"] = auxiliary.detach();
       loss.total = loss.total + auxiliary;
     }
@@ -90,20 +91,6 @@ class JointObjective : public Objective {
   }
 
  private:
-  // Those of [[moe.losses]], over all layers.
-  at::Tensor auxiliary_losses(const JointOutput& out) {
-    const auto& moe = bundle_.config.backbone.moe;
-    auto sum = at::zeros({});
-    const auto& blocks = bundle_.model->backbone()->blocks();
-    for (size_t layer = 0; layer < blocks.size(); ++layer)
-      sum = sum + moe::auxiliary_loss(moe.losses, {out.routings[layer]},
-                                      {.modality_T = out.fields.modality_T,
-                                       .groups = moe.groups,
-                                       .sample_T = sample_of_token(out.fields),
-                                       .cost_E = blocks[layer]->moe()->experts()->cost_E()});
-    return sum;
-  }
-
   JointRecipe recipe_;
   ObjectiveOptions options_;
   JointBundle bundle_;

@@ -88,7 +88,7 @@ TEST_P(MoELayerIsolation, GivesNoGradientToTheExpertsOfAnAbsentModality) {
     const auto grad = layer.named_parameters()[name].grad();
     EXPECT_TRUE(grad.isfinite().all().item<bool>());
     EXPECT_TRUE((grad.narrow(0, 4, 3) == 0).all().item<bool>()) << name;
-    EXPECT_GT(grad.narrow(0, 0, 4).abs().sum().item<float>(), 0) << name;
+    EXPECT_GT(grad.abs().sum().item<float>(), 0) << name;
   }
 }
 
@@ -195,7 +195,7 @@ TEST(MoELayer, ComposesEveryRouterWithEveryExpertKind) {
     for (const auto& bank : expert_bank_infos()) {
       auto config = config_of(5, 2);
       config.router.name = router;
-      config.router.state_dim = 12;
+      if (router_takes(router, "state_dim")) config.router.state_dim = 12;
       config.experts = {.name = bank.name};
       if (expert_bank_takes(bank.name, "expert_hidden")) config.experts.expert_hidden = 8;
       config.shared_hidden = 4;
@@ -204,7 +204,9 @@ TEST(MoELayer, ComposesEveryRouterWithEveryExpertKind) {
       EXPECT_TRUE(y.isfinite().all().item<bool>()) << router << " with " << bank.name;
       y.square().sum().backward();
       for (const auto& parameter : layer.parameters())
-        if (parameter.grad().defined()) EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>());
+        if (parameter.grad().defined()) {
+          EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>());
+        }
     }
 }
 

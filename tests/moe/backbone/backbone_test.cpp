@@ -15,7 +15,8 @@ constexpr int64_t kDim = 16;
 
 BackboneConfig config(const std::string& router = "topk") {
   BackboneConfig c{.dim = kDim, .depth = 3, .num_heads = 2, .num_kv_heads = 1, .rope_axis_dims = {4, 2, 2}};
-  c.moe.router = {.name = router, .model_dim = kDim, .experts_per_token = 1, .state_dim = 6};
+  c.moe.router = {.name = router, .model_dim = kDim, .experts_per_token = 1};
+  if (moe::router_takes(router, "state_dim")) c.moe.router.state_dim = 6;
   c.moe.experts = {.expert_hidden = 8};
   c.moe.shared_hidden = 8;
   c.moe.groups = {{"words", {Modality::text}, 2},

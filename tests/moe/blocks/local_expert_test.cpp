@@ -85,7 +85,9 @@ TEST(LocalExpert, LearnsAUsersClassWhereTheGlobalOneErrsAndKeepsTheRest) {
   };
   const auto [test_h, test_label, test_global] = batch(400, true);
   const auto [generic_h, generic_label, generic_global] = batch(400, false);
-  const double threshold = choose_threshold(expert.gate(other_h), expert.logits(other_h), other_global, other_label, 0);
+  const auto [chosen_h, chosen_label, chosen_global] = batch(400, false);
+  const double threshold =
+      choose_threshold(expert.gate(chosen_h), expert.logits(chosen_h), chosen_global, chosen_label, 0);
   EXPECT_LT(accuracy(test_global, test_label), 0.5);
   EXPECT_GT(accuracy(expert.forward(test_h, test_global, threshold), test_label), 0.95);
   EXPECT_GE(accuracy(expert.forward(generic_h, generic_global, threshold), generic_label),

@@ -176,7 +176,9 @@ TEST_P(ExpertBankContract, ComesBackFromACheckpoint) {
   const auto y = [&](ExpertBank& b) {
     return b.forward({.x_TD = rows.x_TD, .plan = rows.plan, .weight_N = rows.weight_N});
   };
-  if (!bank->parameters().empty()) EXPECT_FALSE(at::equal(y(*other), y(*bank)));
+  if (!bank->parameters().empty()) {
+    EXPECT_FALSE(at::equal(y(*other), y(*bank)));
+  }
   torch::serialize::InputArchive in;
   in.load_from(file);
   other->load(in);

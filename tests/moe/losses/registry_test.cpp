@@ -97,7 +97,9 @@ TEST_P(LossContract, ServesEveryRouterThatHasWhatItNeedsAndRefusesTheOthers) {
     if (!loss.requires_grad()) continue;
     loss.backward();
     for (const auto& parameter : router->parameters())
-      if (parameter.grad().defined()) EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>()) << test_case.label;
+      if (parameter.grad().defined()) {
+        EXPECT_TRUE(parameter.grad().isfinite().all().item<bool>()) << test_case.label;
+      }
   }
 }
 

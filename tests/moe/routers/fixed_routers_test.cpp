@@ -8,7 +8,7 @@
 namespace polyphony::moe {
 namespace {
 
-std::shared_ptr<Router> router_of(const std::string& name, uint64_t seed = 0) {
+std::shared_ptr<Router> router_of(const std::string& name, int64_t seed = 0) {
   return make_router({.name = name, .model_dim = kWidth, .num_experts = 8, .hash_seed = seed});
 }
 

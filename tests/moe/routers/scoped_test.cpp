@@ -34,7 +34,7 @@ TEST(OneDecisionRouter, RepeatsTheFirstLayersRowsWithoutAGateOfItsOwn) {
   c.state_TP = decided.state_TP;
   c.x_TD = at::randn_like(c.x_TD);
   EXPECT_TRUE(at::equal(table_of(last->route(c)), table_of(decided)));
-  c.state_TP = {};
+  c.state_TP = at::Tensor();
   EXPECT_THROW(last->route(c), ShapeError);
 }
 
@@ -147,7 +147,7 @@ TEST(LabelAwareRouter, KeepsUnconditionalTokensApartAndWeighsTheOthersByTheCosin
   const auto [best, which] = cosine.max(1);
   EXPECT_TRUE(at::equal(r.expert_N.narrow(0, 10, 14), which));
   EXPECT_TRUE(at::allclose(r.weight_N.narrow(0, 10, 14), best, 1e-4, 1e-5));
-  c.label_T = {};
+  c.label_T = at::Tensor();
   EXPECT_THROW(router->route(c), ShapeError);
 }
 

@@ -46,20 +46,23 @@ int64_t draw_successor(const std::vector<int64_t>& words, Chance& chance) {
 Sequence draw_sequence(const LanguageConfig& language, int64_t length, Chance chance) {
   Sequence out{.domain = chance.below(language.num_domains)};
   out.add(chance.below(language.num_words));
-  int64_t before = out.tokens.back();  // the word before the last word
+  bool may_ask = false;  // where two words stand side by side
   while (static_cast<int64_t>(out.tokens.size()) < length) {
     const int64_t last = out.tokens.back();
-    const double u = chance.unit();
-    if (out.tokens.size() > 1 && u < language.copy_rate) {
+    const double u = may_ask ? chance.unit() : 1.0;
+    const bool copies = u < language.copy_rate;
+    const bool sums = !copies && u < language.copy_rate + language.sum_rate;
+    if (copies) {
       out.add(language.copy_id());
       out.add(last, TokenKind::easy);
-    } else if (out.tokens.size() > 1 && u < language.copy_rate + language.sum_rate) {
+    } else if (sums) {
+      const int64_t before = out.tokens[out.tokens.size() - 2];
       out.add(language.sum_id());
       out.add((before + last) % language.modulus, TokenKind::hard);
     } else {
       out.add(draw_successor(successors(language, out.domain, last), chance));
     }
-    before = last;
+    may_ask = !copies && !sums;
   }
   out.tokens.resize(static_cast<size_t>(length));  // a question may have reached one token too far
   out.kinds.resize(static_cast<size_t>(length));

@@ -20,8 +20,8 @@ struct LanguageConfig {
   int64_t num_words = 64;
   int64_t num_successors = 4;  // words that may follow a word in a domain: each half as likely as the one before
   int64_t modulus = 8;         // at most num_words
-  double copy_rate = 0.15;     // of the places where a word may follow
-  double sum_rate = 0.15;
+  double copy_rate = 0.2;      // of the places between two words where a question may stand
+  double sum_rate = 0.2;
   uint64_t table_seed = 7;  // of the tables: all runs share the language
 
   int64_t copy_id() const { return num_words; }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "tests/support/expect_error.h"
 
 namespace polyphony::pipelines {

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/base/files.h"
+#include "core/error.h"
 #include "pipelines/study/figure.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/made_up_study.h"

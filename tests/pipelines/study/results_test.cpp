@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/files.h"
+#include "core/error.h"
 #include "pipelines/study/judge.h"
 #include "pipelines/study/run_arm.h"
 #include "tests/support/expect_error.h"

@@ -9,6 +9,7 @@
 
 #include "core/base/files.h"
 #include "core/base/progress.h"
+#include "core/error.h"
 #include "pipelines/study/child_process.h"
 #include "tests/support/expect_error.h"
 #include "tests/support/made_up_study.h"

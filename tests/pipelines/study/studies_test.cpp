@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/base/files.h"
+#include "core/error.h"
 #include "pipelines/study/results.h"
 #include "tests/support/expect_error.h"
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/error.h"
 #include "tests/support/expect_error.h"
 
 namespace polyphony::pipelines {

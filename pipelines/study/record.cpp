@@ -22,6 +22,22 @@ constexpr std::pair<const char*, const char*> kLabels[] = {
     {"calls_hard", "computed experts a token, hard tokens"},
     {"max_load", "rows of the fullest expert, 1 is even"},
     {"active", "multiplications a token in experts"},
+    {"accuracy", "share right, held out"},
+    {"robust_accuracy", "share right under attack, held out"},
+    {"flipped_pathways", "share of pictures that the attack moves to another pathway"},
+    {"auc", "area under the ROC curve, held out"},
+    {"auc_short", "area under the ROC curve, short histories"},
+    {"error", "squared error over the variance, held out"},
+    {"fall", "fall of the share right when one input more is missing"},
+    {"first_experts", "experts a token in the first twentieth of the training"},
+    {"gap", "divergence of two random passes, nats a token"},
+    {"gates_alike", "likeness of gates, of a part and of the whole history"},
+    {"hard_minus_easy", "experts a token, hard minus easy"},
+    {"layer_information", "mutual information of the choices of two layers, nats"},
+    {"logit_size", "squared log-sum of the gate's logits"},
+    {"loss_3_over_8", "held-out loss with 3 experts over that with 8"},
+    {"loss_of_8", "held-out loss with 8 experts, nats a token"},
+    {"rows_sent", "share of the rows that are sent"},
 };
 
 void add_new(std::vector<std::string>& names, const std::string& name) {

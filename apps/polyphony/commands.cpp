@@ -11,6 +11,7 @@ Run define_chat(CLI::App& app, Terminal& terminal);
 Run define_batch(CLI::App& app, Terminal& terminal);
 Run define_train(CLI::App& app, Terminal& terminal);
 Run define_eval(CLI::App& app, Terminal& terminal);
+Run define_study(CLI::App& app, Terminal& terminal);
 Run define_convert(CLI::App& app, Terminal& terminal);
 Run define_inspect(CLI::App& app, Terminal& terminal);
 Run define_forward(CLI::App& app, Terminal& terminal);
@@ -58,6 +59,13 @@ constexpr Command kCommands[] = {
      "  polyphony eval --count 12 --samples sheet\n"
      "See also: the model card in configs/default_model/",
      &define_eval},
+    {"study", "Try what is claimed about routers, experts and losses on small models.",
+     "  polyphony study list\n"
+     "  polyphony study run fine_grained --jobs 2\n"
+     "  polyphony study all --quick\n"
+     "  polyphony study page\n"
+     "See also: docs/studies.md, docs/evidence.md",
+     &define_study},
     {"convert", "Make a model folder of released weights.",
      "  polyphony convert dit_moe_s_8E2A.pt --preset S/2-8E2A --mode ddpm --vae sd-vae-ft-mse --output dit_moe_s\n"
      "  polyphony convert dit_moe_xl_8E2A.pt --preset XL/2-8E2A --mode rf --output dit_moe_xl\n"

@@ -12,6 +12,7 @@ namespace {
 std::string flags_of(const CLI::App& app) {
   std::string flags;
   for (const auto* option : app.get_options()) {
+    if (option->get_group().empty()) continue;  // hidden from help too
     for (const auto& name : option->get_lnames()) flags += " --" + name;
     for (const auto& name : option->get_snames()) flags += " -" + name;
   }

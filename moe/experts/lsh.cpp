@@ -3,7 +3,11 @@
 // mean's result plus its own distance to the mean: y = E(c) + (x - c).
 // Source: LSH-MoE (arXiv:2411.08446), cross-polytope hashes with residual compensation. A row's result
 // depends on the other rows of its bucket.
+#include "moe/experts/lsh.h"
+
 #include <ATen/ATen.h>
+
+#include <atomic>
 
 #include "core/ops/combine_rows/combine_rows.h"
 #include "core/ops/permute_rows/permute_rows.h"
@@ -44,6 +48,8 @@ class CompressedBank final : public ExpertBank {
     const auto [key_UK, bucket_R, count_U] = at::unique_dim(key_RK, 0, /*sorted=*/true, /*return_inverse=*/true,
                                                             /*return_counts=*/true);
     const int64_t U = key_UK.size(0);
+    rows_ += x_RD.size(0);
+    buckets_ += U;
     const auto weights = input.weight_N.options().requires_grad(false);
     const auto joined = ops::make_dispatch_plan(bucket_R, at::zeros_like(bucket_R), U, 1);
     const auto centre_UD =
@@ -58,16 +64,24 @@ class CompressedBank final : public ExpertBank {
 
   at::Tensor cost_E() const override { return bank_->cost_E(); }
 
+  JoinedRows joined() const { return {.rows = rows_, .buckets = buckets_}; }
+
  private:
   std::shared_ptr<ExpertBank> bank_;
   ops::Activation activation_;
   at::Tensor rotation_HDC_;  // from the seed, so no buffer
+  std::atomic<int64_t> rows_ = 0, buckets_ = 0;
 };
 
 }  // namespace
 
 std::shared_ptr<ExpertBank> compress_rows(std::shared_ptr<ExpertBank> bank, const ExpertBankConfig& config) {
   return std::make_shared<CompressedBank>(std::move(bank), config);
+}
+
+JoinedRows joined_rows(const ExpertBank& bank) {
+  const auto* compressed = dynamic_cast<const CompressedBank*>(&bank);
+  return compressed == nullptr ? JoinedRows{} : compressed->joined();
 }
 
 }  // namespace polyphony::moe

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "moe/experts/gated_mlp.h"
+#include "moe/experts/lsh.h"
 #include "moe/moe_layer.h"
 #include "tests/moe/experts/bank_cases.h"
 #include "tests/moe/routers/support.h"
@@ -179,6 +180,23 @@ TEST(CompressedBank, JoinsRowsAndDrawsItsHashesFromTheSeed) {
   EXPECT_TRUE(at::equal(run(*random_bank(config), r), joined));
   config.lsh_seed = 5;
   EXPECT_FALSE(at::equal(run(*random_bank(config), r), joined));
+}
+
+TEST(CompressedBank, CountsTheRowsThatItJoins) {
+  ExpertBankConfig config{.model_dim = kBankWidth, .num_experts = 5, .expert_hidden = 6};
+  auto equal_rows = bank_rows(12, 5);
+  equal_rows.x_TD = equal_rows.x_TD.narrow(0, 0, 1).repeat({12, 1});
+  const auto plain = random_bank(config);
+  run(*plain, equal_rows);
+  EXPECT_EQ(joined_rows(*plain).rows, 0) << "nothing is joined";
+  config.lsh_hashes = 1;
+  const auto bank = random_bank(config);
+  run(*bank, equal_rows);
+  const auto [rows, buckets] = joined_rows(*bank);
+  EXPECT_EQ(rows, equal_rows.plan.num_rows());
+  EXPECT_EQ(buckets, std::get<0>(at::_unique(equal_rows.plan.expert_R)).numel()) << "one for each expert that has rows";
+  run(*bank, equal_rows);
+  EXPECT_EQ(joined_rows(*bank).rows, 2 * rows) << "a sum over passes";
 }
 
 }  // namespace

@@ -8,8 +8,17 @@
 
 #include "core/check.h"
 #include "core/ops/adamw/adamw.h"
+#include "core/ops/bf16_copy/bf16_copy.h"
 
 namespace polyphony::pipelines {
+namespace {
+
+// What products round: matrices and banks of them.
+bool is_rounded(const at::Tensor& weight) {
+  return (weight.dim() == 2 || weight.dim() == 3) && weight.is_cpu() && weight.scalar_type() == at::kFloat;
+}
+
+}  // namespace
 
 Optimizer::Optimizer(torch::nn::Module& module, const OptimizerConfig& config) : module_(module), config_(config) {
   for (const auto& item : module.named_parameters()) {
@@ -21,6 +30,7 @@ Optimizer::Optimizer(torch::nn::Module& module, const OptimizerConfig& config) :
     second_.push_back(at::zeros_like(plain, at::MemoryFormat::Preserve));
     steps_.push_back(at::zeros({}, at::kFloat));
     if (config.ema_decay > 0) ema_.push_back(plain.clone());
+    if (config.bf16_copies && is_rounded(plain)) ops::keep_bf16_copy(item.value());
   }
 }
 

@@ -15,6 +15,7 @@ struct OptimizerConfig {
   double weight_decay = 0.0;   // on parameters with two or more axes only
   double max_grad_norm = 1.0;  // global norm; 0 switches clipping off
   double ema_decay = 0.999;    // 0 switches the EMA off
+  bool bf16_copies = true;     // of f32 weights on the CPU, written by each step for the products of bf16 autocast
 };
 
 // Owns the state of the parameters of one module. Source: AdamW (arXiv:1711.05101).

@@ -27,7 +27,8 @@ TrainRecipe train_recipe(const Config& config) {
                  .eps = t.number("adam_epsilon", 1e-8, {.above = 0}),
                  .weight_decay = t.number("weight_decay", 0.0, {.min = 0}),
                  .max_grad_norm = t.number("max_grad_norm", 1.0, {.min = 0}),
-                 .ema_decay = t.number("ema_decay", 0.999, {.min = 0, .below = 1})};
+                 .ema_decay = t.number("ema_decay", 0.999, {.min = 0, .below = 1}),
+                 .bf16_copies = t.flag("bf16_copies", true)};
   return r;
 }
 

@@ -88,7 +88,9 @@ TrainResult train_objective(Objective& objective, const TrainRecipe& recipe, con
                             const std::string& recipe_toml, const OnTrainEvent& on_event) {
   auto& module = objective.module();
   module.train();
-  Optimizer optimizer(module, recipe.optimizer);
+  auto optimizer_config = recipe.optimizer;
+  optimizer_config.bf16_copies = recipe.bf16 && recipe.optimizer.bf16_copies;
+  Optimizer optimizer(module, optimizer_config);
   Counters counters;
   if (resume) {
     counters = counters_from(*resume, recipe.seed);

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/cpu_level.h"
 #include "core/check.h"
 #include "core/ops/adamw/adamw_cpu.h"
+#include "core/ops/bf16_copy/bf16_copy.h"
 #include "core/ops/parallel.h"
 
 namespace polyphony::ops {
@@ -58,31 +60,41 @@ void adamw_step_(const std::vector<AdamwTensors>& tensors, const AdamwOptions& o
   const c10::NoGradGuard no_grad;
   for (const auto& t : tensors) check_tensors(t);
   if (!std::all_of(tensors.begin(), tensors.end(), has_kernel)) return adamw_step_reference_(tensors, options);
-  std::vector<at::Tensor> gradients;
+  std::vector<at::Tensor> gradients, copies;
   std::vector<AdamwNumbers> numbers;
   std::vector<Block> blocks;
   for (const auto& t : tensors) {
     const bool as_it_lies = !t.gradient.defined() || (t.gradient.strides() == t.weight.strides() &&
                                                       t.gradient.scalar_type() == at::kFloat && t.gradient.is_cpu());
     gradients.push_back(as_it_lies ? t.gradient : at::empty_like(t.weight).copy_(t.gradient));
+    copies.push_back(carried_bf16_copy(t.weight));
     for (int64_t first = 0; first < t.weight.numel(); first += kBlock)
       blocks.push_back({.tensor = numbers.size(), .first = first, .count = std::min(kBlock, t.weight.numel() - first)});
     numbers.push_back(numbers_of(t, options));
   }
+  const Round round = kernels_of(cpu_level()).round;
   for_each_task(std::ssize(blocks), [&](int64_t i) {
     const Block& block = blocks[static_cast<size_t>(i)];
     const AdamwTensors& t = tensors[block.tensor];
     const auto from = [&](const at::Tensor& x) {
       return x.defined() ? x.mutable_data_ptr<float>() + block.first : nullptr;
     };
+    const at::Tensor& copy = copies[block.tensor];
     adamw_values({.weight = from(t.weight),
                   .gradient = from(gradients[block.tensor]),
                   .first = from(t.first),
                   .second = from(t.second),
                   .average = from(t.average),
-                  .count = block.count},
+                  .count = block.count,
+                  .copy = copy.defined() ? static_cast<uint16_t*>(copy.mutable_data_ptr()) + block.first : nullptr,
+                  .round = round},
                  numbers[block.tensor]);
   });
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const at::Tensor& weight = tensors[i].weight;
+    if (tensors[i].gradient.defined()) weight.unsafeGetTensorImpl()->bump_version();
+    if (copies[i].defined()) carry_bf16_copy(weight, copies[i]);
+  }
 }
 
 }  // namespace polyphony::ops

@@ -27,7 +27,8 @@ struct AdamwOptions {
 // weight *= 1 - learning_rate * weight_decay; first += (1 - beta1) (g - first); second = beta2 second + (1 - beta2)
 // g^2; weight -= learning_rate / (1 - beta1^step) first / (sqrt(second) / sqrt(1 - beta2^step) + eps); then the
 // average. f32 on the CPU in one pass, to the last bit what LibTorch's separate passes give on one thread, for any
-// number of threads; otherwise by the reference. Source: AdamW (arXiv:1711.05101). Throws ShapeError.
+// number of threads; otherwise by the reference. That pass writes the bf16 copies that weights carry
+// (core/ops/bf16_copy). Source: AdamW (arXiv:1711.05101). Throws ShapeError.
 void adamw_step_(const std::vector<AdamwTensors>& tensors, const AdamwOptions& options);
 
 // The same by LibTorch's passes, one after another.

@@ -36,9 +36,10 @@ template <bool kWhole>
     for (int64_t i = begin; i < end; ++i)
       v.average[i] = between(v.average[i], v.weight[i], n.average_weight, average_near);
   }
+  if (v.copy != nullptr) v.round(v.weight + begin, end - begin, v.copy + begin);
 }
 
-constexpr int64_t kPanel = 1024;  // values that stay in a level-1 cache between the two loops
+constexpr int64_t kPanel = 1024;  // values that stay in a level-1 cache between the loops
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/ops/bf16_product/tiles.h"
+
 namespace polyphony::ops {
 
 struct AdamwValues {
@@ -12,6 +14,8 @@ struct AdamwValues {
   float* second;
   float* average;  // null: none
   int64_t count;
+  uint16_t* copy;  // of the weight in bf16; null: none
+  Round round;     // to that copy
 };
 
 // Rounded once from what is computed in f64.

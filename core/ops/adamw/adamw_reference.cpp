@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include "core/ops/adamw/adamw.h"
+#include "core/ops/bf16_copy/bf16_copy.h"
 
 namespace polyphony::ops {
 
@@ -14,6 +15,7 @@ void adamw_step_reference_(const std::vector<AdamwTensors>& tensors, const Adamw
       at::_fused_adamw_({t.weight}, {gradient}, {t.first}, {t.second}, {}, {step}, o.learning_rate, o.beta1, o.beta2,
                         t.weight_decay, o.eps, /*amsgrad=*/false, /*maximize=*/false);
     }
+    if (carried_bf16_copy(t.weight).defined()) keep_bf16_copy(t.weight);
     if (t.average.defined()) at::Tensor(t.average).lerp_(t.weight, o.average_weight);
   }
 }

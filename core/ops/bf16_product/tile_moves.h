@@ -37,6 +37,10 @@ void pack_plain(const Vectors& from, uint16_t* strips) {
           strips[kLeft ? i * kTileDepth + k : (k / 2 * kTileSide + i) * 2 + k % 2] = value_of(from, first + i, k0 + k);
 }
 
+inline void round_plain(const float* from, int64_t count, uint16_t* to) {
+  for (int64_t i = 0; i < count; ++i) store_value(to + i, from[i]);
+}
+
 // Rows that count of a left strip.
 inline int64_t rows_of(const StripPairs& s, int64_t strip) {
   const int64_t rows = s.rows - strip * kTileSide;

@@ -134,6 +134,13 @@ void pack_avx512(const Vectors& from, uint16_t* strips) {
   from.f32 ? pack_values<kLeft, float>(from, strips) : pack_values<kLeft, uint16_t>(from, strips);
 }
 
+inline void round_avx512(const float* from, int64_t count, uint16_t* to) {
+  for (int64_t i = 0; i < count; i += kTileDepth) {
+    const __mmask32 there = first_words(count - i);
+    _mm512_mask_storeu_epi16(to + i, there, load_values(from + i, there));
+  }
+}
+
 inline __m512 load_half(const float* from, __mmask16 columns) { return _mm512_maskz_loadu_ps(columns, from); }
 inline __m512 load_half(const uint16_t* from, __mmask16 columns) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from)), 16));

@@ -38,6 +38,9 @@ struct Vectors {
 // Packs all vectors into strips of bf16; values beyond count or depth become 0.
 using Pack = void (*)(const Vectors& from, uint16_t* strips);
 
+// Values one after another, rounded as packing rounds them.
+using Round = void (*)(const float* from, int64_t count, uint16_t* to);
+
 // Two strips of each side, from the same place along the depth on.
 struct StripPairs {
   const uint16_t* left;
@@ -70,6 +73,7 @@ struct TileKernels {
   void (*multiply)(const StripPairs& strips, float* sum, bool add);
   Pack pack_left;
   Pack pack_right;
+  Round round;
   void (*store_f32)(const float* sum, const Place<float>& place);
   void (*store_bf16)(const float* sum, const Place<uint16_t>& place);
 };

@@ -46,7 +46,13 @@ void multiply(const StripPairs& s, float* sum, bool add) {
 
 }  // namespace
 
-const TileKernels kAvx512Tiles = {
-    any_rows, nothing, multiply, pack_avx512<true>, pack_avx512<false>, store_avx512<float>, store_avx512<uint16_t>};
+const TileKernels kAvx512Tiles = {any_rows,
+                                  nothing,
+                                  multiply,
+                                  pack_avx512<true>,
+                                  pack_avx512<false>,
+                                  round_avx512,
+                                  store_avx512<float>,
+                                  store_avx512<uint16_t>};
 
 }  // namespace polyphony::ops

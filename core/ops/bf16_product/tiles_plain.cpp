@@ -22,7 +22,7 @@ void multiply(const StripPairs& s, float* sum, bool add) {
 
 }  // namespace
 
-const TileKernels kPlainTiles = {
-    any_rows, nothing, multiply, pack_plain<true>, pack_plain<false>, store_plain<float>, store_plain<uint16_t>};
+const TileKernels kPlainTiles = {any_rows,          nothing,     multiply,           pack_plain<true>,
+                                 pack_plain<false>, round_plain, store_plain<float>, store_plain<uint16_t>};
 
 }  // namespace polyphony::ops

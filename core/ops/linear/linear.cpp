@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
+#include "core/ops/bf16_copy/bf16_copy.h"
 #include "core/ops/bf16_product/bf16_product.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
 #include "core/ops/parallel.h"
@@ -37,7 +38,7 @@ struct Linear : torch::autograd::Function<Linear> {
                             const std::optional<at::Tensor>& bias_O) {
     const KernelsOnly guard;
     at::Tensor y_RO = at::empty({x_RI.size(0), weight_OI.size(0)}, x_RI.options());
-    product(y_RO, x_RI, weight_OI.t());
+    product(y_RO, x_RI, bf16_copy_or_self(weight_OI).t());
     if (bias_O) y_RO.add_(*bias_O);
     ctx->save_for_backward({x_RI, weight_OI});
     ctx->saved_data["want_x"] = x_RI.requires_grad();
@@ -52,7 +53,7 @@ struct Linear : torch::autograd::Function<Linear> {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &x_RI = saved[0], &weight_OI = saved[1], dy_RO = gradients[0].contiguous();
     variable_list out(3);
-    if (ctx->saved_data["want_x"].toBool()) product(out[0] = at::empty_like(x_RI), dy_RO, weight_OI);
+    if (ctx->saved_data["want_x"].toBool()) product(out[0] = at::empty_like(x_RI), dy_RO, bf16_copy_or_self(weight_OI));
     if (ctx->saved_data["want_weight"].toBool()) product(out[1] = at::empty_like(weight_OI), dy_RO.t(), x_RI);
     if (ctx->saved_data["want_bias"].toBool()) out[2] = dy_RO.sum(0);
     return out;

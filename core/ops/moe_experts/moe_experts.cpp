@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/check.h"
+#include "core/ops/bf16_copy/bf16_copy.h"
 #include "core/ops/dispatch_plan/saved_plan.h"
 #include "core/ops/grouped_mlp/grouped_product.h"
 #include "core/ops/linear/linear.h"
@@ -135,12 +136,13 @@ struct MoeExperts : torch::autograd::Function<MoeExperts> {
   static ExpertsInput input_of(const variable_list& t, const DispatchPlan& plan, Activation activation,
                                bool round_products) {
     const bool shared = t[4].defined();
+    const auto read = [&](const at::Tensor& bank) { return round_products ? bf16_copy_or_self(bank) : bank; };
     return {.x_TD = t[0],
             .plan = plan,
             .weight_N = t[1],
-            .w13_E2FD = t[2],
-            .w2_EDF = t[3],
-            .shared = shared ? std::optional<SharedExpert>({t[4], t[5]}) : std::nullopt,
+            .w13_E2FD = read(t[2]),
+            .w2_EDF = read(t[3]),
+            .shared = shared ? std::optional<SharedExpert>({read(t[4]), read(t[5])}) : std::nullopt,
             .activation = activation,
             .round_products = round_products};
   }

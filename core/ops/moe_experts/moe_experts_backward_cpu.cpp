@@ -132,11 +132,11 @@ ExpertsGradient backward(const ExpertsInput& in, const ExpertsOutput& out, const
   });
 
   ExpertsGradient gradient;
-  if (wanted.w13) gradient.w13_E2FD = wanted.into ? wanted.into->w13_E2FD : at::empty_like(in.w13_E2FD);
-  if (wanted.w2) gradient.w2_EDF = wanted.into ? wanted.into->w2_EDF : at::empty_like(in.w2_EDF);
+  if (wanted.w13) gradient.w13_E2FD = wanted.into ? wanted.into->w13_E2FD : at::empty(in.w13_E2FD.sizes(), options);
+  if (wanted.w2) gradient.w2_EDF = wanted.into ? wanted.into->w2_EDF : at::empty(in.w2_EDF.sizes(), options);
   if (in.shared && wanted.shared) {
-    gradient.shared_w13_2FD = at::empty_like(in.shared->w13_2FD);
-    gradient.shared_w2_DF = at::empty_like(in.shared->w2_DF);
+    gradient.shared_w13_2FD = at::empty(in.shared->w13_2FD.sizes(), options);
+    gradient.shared_w2_DF = at::empty(in.shared->w2_DF.sizes(), options);
   }
   std::vector<BankTask> tasks;
   for (const RowBlock& block : expert_blocks(plan, in.shared.has_value())) {

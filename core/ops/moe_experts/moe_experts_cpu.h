@@ -13,7 +13,7 @@ struct ExpertsInput {
   at::Tensor w2_EDF;
   std::optional<SharedExpert> shared;
   Activation activation = Activation::silu;
-  bool round_products = false;  // products of f32 tensors in bf16
+  bool round_products = false;  // products of f32 tensors in bf16; banks may be bf16 copies then
 };
 
 // y and what backward needs of the way: what the first product gave, for routed rows and for the shared expert.

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
-#include <torch/nn/modules/linear.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -14,6 +13,7 @@
 #include "core/base/files.h"
 #include "core/base/jsonl.h"
 #include "core/error.h"
+#include "core/nn/linear.h"
 #include "core/rng.h"
 
 namespace polyphony::pipelines {
@@ -23,12 +23,12 @@ namespace fs = std::filesystem;
 struct Net : torch::nn::Module {
   Net() {
     auto generator = make_generator(3);
-    layer = register_module("layer", torch::nn::Linear(8, 8));
+    layer = register_module("layer", nn::Linear(8, 8));
     const c10::NoGradGuard no_grad;
     layer->weight.copy_(at::randn({8, 8}, generator));
     layer->bias.zero_();
   }
-  torch::nn::Linear layer{nullptr};
+  nn::Linear layer{nullptr};
 };
 
 // Learns the identity; `bad_from` .. `bad_to` give a loss that is not finite.
@@ -90,6 +90,16 @@ TEST_F(Trainer, LossFalls) {
   const auto curve = losses("a");
   ASSERT_EQ(curve.size(), 20u);
   EXPECT_LT(curve.back(), 0.8 * curve.front());
+}
+
+TEST_F(Trainer, Bf16CopiesOfWeightsChangeNoDigitOfTheLosses) {
+  auto with = recipe("with", 5), without = recipe("without", 5);
+  with.bf16 = without.bf16 = true;
+  without.optimizer.bf16_copies = false;
+  train(with, false);
+  train(without, false);
+  ASSERT_EQ(losses("with").size(), 5u);
+  EXPECT_EQ(losses("with"), losses("without"));
 }
 
 TEST_F(Trainer, StoppedAndResumedRunHasTheSameLossesToTheLastDigit) {

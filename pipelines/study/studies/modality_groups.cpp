@@ -158,8 +158,9 @@ StudyMetrics run_arm(const StudyRun& run, const moe::MoEConfig& config) {
           {"text_loss_by_batch", by_batch.text},
           {"image_loss_by_batch", by_batch.image},
           {"image_loss_ratio", by_token.image / by_batch.image},
-          {"active", by_batch.experts},
-          {"active_by_token", by_token.experts}};
+          {"experts_per_token", by_batch.experts},
+          {"experts_by_token", by_token.experts},
+          {"active", by_batch.experts * 3 * static_cast<double>(kDim * kHidden * kDepth)}};
 }
 
 StudyArm arm(const std::string& name, const std::string& what, const moe::MoEConfig& config) {

@@ -93,8 +93,10 @@ StudyMetrics run_arm(const StudyRun& run, moe::RouterConfig router, double searc
   const auto x_TD = at::randn({kTestRows, kWidth}, g);
   const auto wanted_T = planted.value(x_TD);
   const auto out = model.forward(x_TD, 0);
+  const double per_sample = static_cast<double>(out.routing.token_N.size(0)) / kTestRows;
   return {{"error", (at::mse_loss(out.y_T, wanted_T) / wanted_T.var()).item<double>()},
-          {"active", static_cast<double>(out.routing.token_N.size(0)) / kTestRows}};
+          {"experts_per_token", per_sample},
+          {"active", per_sample * kWidth}};
 }
 
 StudyArm arm(const std::string& name, const std::string& what, const moe::RouterConfig& router,
@@ -146,7 +148,7 @@ Study tree_gate_study() {
                       .arm = "tree with search",
                       .than = "tree"},
                      {.text = "The tree gate ends with at most 2.05 experts a sample, though nothing cuts it off.",
-                      .metric = "active",
+                      .metric = "experts_per_token",
                       .arm = "tree with search",
                       .factor = 2.05}}};
 }

@@ -11,7 +11,7 @@
 namespace polyphony::pipelines {
 namespace {
 
-class DitMoeRouter : public testing::TestWithParam<std::string> {
+class DitMoeRouter : public ::testing::TestWithParam<std::string> {
  protected:
   static DitMoeConfig config() {
     DitMoeConfig c{.input_size = 4, .hidden_size = 16, .depth = 3, .num_heads = 2, .num_classes = 5, .num_experts = 4};
@@ -56,7 +56,7 @@ std::vector<std::string> names() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, DitMoeRouter, testing::ValuesIn(names()),
+INSTANTIATE_TEST_SUITE_P(Registry, DitMoeRouter, ::testing::ValuesIn(names()),
                          [](const auto& param) { return param.param; });
 
 TEST(DitMoeRouterConfig, GivesUnconditionalSamplesTheirOwnExpert) {
@@ -68,7 +68,7 @@ TEST(DitMoeRouterConfig, GivesUnconditionalSamplesTheirOwnExpert) {
 }
 
 // Any kind of experts, with a capacity and losses: trains, is written to a folder and read back.
-class DitMoeExperts : public testing::TestWithParam<std::string> {};
+class DitMoeExperts : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(DitMoeExperts, TrainsAndComesBackFromItsFolder) {
   at::manual_seed(5);
@@ -87,7 +87,7 @@ TEST_P(DitMoeExperts, TrainsAndComesBackFromItsFolder) {
       EXPECT_TRUE(item.value().grad().isfinite().all().item<bool>()) << item.key();
     }
   EXPECT_THROW(model.pack(), ConfigError);
-  const polyphony::testing::TemporaryFolder folder;
+  const testing::TemporaryFolder folder;
   save_dit_moe(model, folder.path());
   const auto loaded = load_dit_moe(folder.path(), at::kFloat);
   EXPECT_EQ(loaded.model->config(), c);
@@ -102,7 +102,7 @@ std::vector<std::string> kinds_of_experts() {
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Registry, DitMoeExperts, testing::ValuesIn(kinds_of_experts()),
+INSTANTIATE_TEST_SUITE_P(Registry, DitMoeExperts, ::testing::ValuesIn(kinds_of_experts()),
                          [](const auto& param) { return param.param; });
 
 TEST(DitMoeRouterConfig, RefusesSizesThatBelongElsewhere) {

@@ -29,7 +29,7 @@ void fit(torch::nn::Module& model, const StudyRun& run, const FitPlan& plan,
   Optimizer optimizer(model, {.beta2 = 0.99, .weight_decay = plan.weight_decay, .ema_decay = 0});
   model.train();
   for (int64_t step = 0; step < steps; ++step) {
-    run.progress(step, steps);
+    if (run.progress) run.progress(step, steps);
     const auto value = loss(step);
     check<NonFiniteError>(std::isfinite(value.item<double>()), "[study] the loss of step ", step, " is not finite");
     value.backward();

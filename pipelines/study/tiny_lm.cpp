@@ -4,12 +4,9 @@
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
-#include <cmath>
-
-#include "core/check.h"
 #include "moe/choice_bias.h"
-#include "pipelines/train/lr_schedule.h"
-#include "pipelines/train/optimizer.h"
+#include "pipelines/study/fit.h"
+#include "pipelines/train/auxiliary_losses.h"
 
 namespace polyphony::pipelines {
 namespace {
@@ -47,21 +44,6 @@ at::Tensor sample_of_token(const LmBatch& batch) {
   return at::arange(batch.num_samples, at::kLong).repeat_interleave(batch.length);
 }
 
-// Those of [[moe.losses]], over all layers.
-at::Tensor auxiliary_losses(const TinyLm& model, const LmOutput& output, const LmBatch& batch) {
-  auto sum = at::zeros({});
-  for (size_t layer = 0; layer < output.routings.size(); ++layer) {
-    const auto& moe = *model.backbone()->blocks()[layer]->moe();
-    if (moe.config().losses.empty()) continue;
-    sum = sum + moe::auxiliary_loss(moe.config().losses, {output.routings[layer]},
-                                    {.modality_T = text_modality(batch),
-                                     .groups = moe.config().groups,
-                                     .sample_T = sample_of_token(batch),
-                                     .cost_E = moe.experts()->cost_E()});
-  }
-  return sum;
-}
-
 }  // namespace
 
 TinyLm::TinyLm(const TinyLmConfig& config) : config_(config) {
@@ -88,29 +70,23 @@ int64_t num_steps(const TinyLmArm& arm, const StudyRun& run) { return run.quick 
 TrainedLm train_lm(const TinyLmArm& arm, const StudyRun& run) {
   TrainedLm trained{.model = std::make_shared<TinyLm>(arm.model), .num_steps = num_steps(arm, run)};
   auto& model = *trained.model;
-  model.train();
-  Optimizer optimizer(model, {.weight_decay = arm.weight_decay, .ema_decay = 0});
-  const LrSchedule schedule{.learning_rate = arm.learning_rate,
-                            .min_lr_factor = 0.05,
-                            .warmup_steps = trained.num_steps / 20,
-                            .total_steps = trained.num_steps};
-  for (int64_t step = 0; step < trained.num_steps; ++step) {
+  const auto layers = moe_layers(model.backbone()->blocks());
+  const FitPlan plan{.steps = trained.num_steps, .learning_rate = arm.learning_rate, .weight_decay = arm.weight_decay};
+  fit(model, run, plan, [&](int64_t step) {
     const auto batch = training_batch(arm.model.language, run.seed, step, arm.batch);
     const auto output = model.forward(batch, step);
-    auto loss = lm_loss(output, batch) + auxiliary_losses(model, output, batch);
+    for (size_t layer = 0; layer < layers.size(); ++layer) moe::follow_load(*layers[layer], output.routings[layer]);
+    auto loss = lm_loss(output, batch);
+    const auto auxiliary = auxiliary_losses(layers, output.routings,
+                                            {.modality_T = text_modality(batch), .sample_T = sample_of_token(batch)});
+    if (auxiliary.defined()) loss = loss + auxiliary;
     if (arm.additional_loss) {
       const auto more = arm.additional_loss(
           {.model = model, .batch = batch, .output = output, .step = step, .num_steps = trained.num_steps});
       if (more.defined()) loss = loss + more;
     }
-    loss.backward();
-    const double norm = optimizer.grad_norm();
-    check<NonFiniteError>(std::isfinite(norm), "[study] the gradient is not finite at step ", step);
-    optimizer.step(learning_rate(schedule, step), norm);
-    for (size_t layer = 0; layer < output.routings.size(); ++layer)
-      moe::follow_load(*model.backbone()->blocks()[layer]->moe(), output.routings[layer]);
-    if (run.progress) run.progress(step + 1, trained.num_steps);
-  }
+    return loss;
+  });
   return trained;
 }
 

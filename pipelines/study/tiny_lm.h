@@ -65,7 +65,7 @@ struct TinyLmArm {
   BatchSize batch = {};
   int64_t num_steps = 1200;
   int64_t quick_steps = 10;     // of a quick run
-  double learning_rate = 3e-3;  // peak; warm-up over a twentieth of the steps, then a cosine to a twentieth of it
+  double learning_rate = 3e-3;  // peak, see FitPlan
   double weight_decay = 0.01;
   // A scalar that is added to the loss; an undefined tensor adds nothing. Also the place to measure something on the
   // way. May run the model a second time.

@@ -13,7 +13,7 @@ StudyArm arm(const std::string& name, const std::string& what, const moe::MoECon
 
 moe::MoEConfig top_p(std::vector<moe::LossConfig> losses) {
   auto moe = top_2_of_8();
-  moe.router = {.name = "top_p", .num_experts = 8, .top_p = 0.5};
+  moe.router = {.name = "top_p", .num_experts = 8, .top_p = 0.7};
   moe.losses = std::move(losses);
   return moe;
 }
@@ -22,7 +22,7 @@ moe::MoEConfig top_p(std::vector<moe::LossConfig> losses) {
 
 Study top_p_study() {
   const moe::LossConfig balance{.name = "expert_balance", .weight = 0.01, .unit = "token"};
-  const moe::LossConfig entropy{.name = "router_entropy", .weight = 0.01};
+  const moe::LossConfig entropy{.name = "router_entropy", .weight = 0.001};
   return {
       .name = "top_p",
       .title = "More experts for harder tokens",
@@ -36,7 +36,7 @@ Study top_p_study() {
           "learn the markers.",
       .num_seeds = 5,
       .arms = {arm("top-2", "the best 2 experts of every token", top_2_of_8()),
-               arm("top-p", "experts until their probabilities pass 0.5, with an entropy loss of weight 0.01",
+               arm("top-p", "experts until their probabilities pass 0.7, with an entropy loss of weight 0.001",
                    top_p({balance, entropy})),
                arm("no entropy loss", "the same without the entropy loss", top_p({balance}))},
       .claims = {{.text = "Top-p gives more experts to a token before a hard target than to one before an easy target.",

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/ops/top_indices/top_indices.h"
 
 namespace polyphony::moe {
 
@@ -63,9 +64,7 @@ at::Tensor choice_scores(const Routing& routing) {
   return routing.score_TE.detach().masked_fill(routing.logits_TE.isneginf(), -std::numeric_limits<float>::infinity());
 }
 
-at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K) {
-  return std::get<1>(choice_TE.detach().sort(/*stable=*/true, /*dim=*/-1, /*descending=*/true)).narrow(1, 0, K);
-}
+at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K) { return ops::top_indices(choice_TE, K); }
 
 Chosen choose_top(const at::Tensor& choice_TE, int64_t K) {
   auto expert_TK = top_indices(choice_TE, K);

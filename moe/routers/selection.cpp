@@ -9,7 +9,6 @@
 #include <limits>
 
 #include "core/check.h"
-#include "core/ops/top_indices/top_indices.h"
 
 namespace polyphony::moe {
 
@@ -63,8 +62,6 @@ at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score
 at::Tensor choice_scores(const Routing& routing) {
   return routing.score_TE.detach().masked_fill(routing.logits_TE.isneginf(), -std::numeric_limits<float>::infinity());
 }
-
-at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K) { return ops::top_indices(choice_TE, K); }
 
 Chosen choose_top(const at::Tensor& choice_TE, int64_t K) {
   auto expert_TK = top_indices(choice_TE, K);

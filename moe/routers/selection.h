@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "core/ops/top_indices/top_indices.h"
 #include "moe/router.h"
 
 namespace polyphony::moe {
@@ -38,8 +39,7 @@ at::Tensor score_of_logits(const at::Tensor& logits_TE, const std::string& score
 // whose score underflowed.
 at::Tensor choice_scores(const Routing& routing);
 
-// i64 (T, K): the K largest of each row in falling order. Ties go to the lower index, so the choice is deterministic.
-at::Tensor top_indices(const at::Tensor& choice_TE, int64_t K);
+using ops::top_indices;  // ties go to the lower index, so the choice is deterministic
 
 // K candidates of each token and which of them count: a token may be allowed fewer than K experts.
 struct Chosen {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "core/base/xml.h"
 #include "core/check.h"
 
 namespace polyphony::pipelines {
@@ -14,21 +15,8 @@ namespace {
 // Pixels.
 constexpr int kLeft = 150, kTop = 56, kCellWidth = 58, kCellHeight = 28, kLayerGap = 44, kLeastWidth = 470;
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string words(int x, int y, const char* anchor, const char* fill, const std::string& text) {
-  return join("<text x=\"", x, "\" y=\"", y, "\" text-anchor=\"", anchor, "\" fill=\"", fill, "\">", escaped(text),
+  return join("<text x=\"", x, "\" y=\"", y, "\" text-anchor=\"", anchor, "\" fill=\"", fill, "\">", xml_escaped(text),
               "</text>\n");
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/base/files.h"
+#include "core/base/xml.h"
 #include "core/check.h"
 
 namespace polyphony::pipelines {
@@ -22,23 +23,6 @@ std::string px(double value) {
   return {text, std::to_chars(text, text + sizeof(text), value, std::chars_format::fixed, 1).ptr};
 }
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 struct Label {
   double x = 0, y = 0;
   const char* anchor = "start";  // start | middle | end
@@ -47,7 +31,7 @@ struct Label {
 
 std::string text(const std::string& words, const Label& at) {
   return join("<text x=\"", px(at.x), "\" y=\"", px(at.y), "\" text-anchor=\"", at.anchor, "\"", at.more, ">",
-              escaped(words), "</text>\n");
+              xml_escaped(words), "</text>\n");
 }
 
 std::string line(double x1, double y1, double x2, double y2, const std::string& stroke) {

@@ -2,13 +2,15 @@
 #include "core/ops/adamw/adamw.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/support/threads.h"
 
 namespace polyphony::ops {
 namespace {
+
+using polyphony::testing::Threads;
 
 AdamwTensors tensors_of(at::IntArrayRef sizes, at::ScalarType dtype = at::kFloat) {
   const auto options = at::TensorOptions().dtype(dtype);
@@ -54,17 +56,6 @@ void expect_same(const std::vector<AdamwTensors>& a, const std::vector<AdamwTens
 
 constexpr AdamwOptions kOptions{
     .learning_rate = 1.5e-3, .beta1 = 0.9, .beta2 = 0.95, .gradient_scale = 0.37, .average_weight = 0.001};
-
-class Threads {
- public:
-  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
 
 TEST(Adamw, EqualsLibTorchToTheLastBit) {
   for (const double scale : {1.0, 0.37})

@@ -3,7 +3,6 @@
 #include "core/ops/bf16_copy/bf16_copy.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -17,9 +16,12 @@
 #include "core/ops/linear/linear.h"
 #include "core/ops/moe_experts/moe_experts.h"
 #include "core/tensor_io.h"
+#include "tests/support/threads.h"
 
 namespace polyphony::ops {
 namespace {
+
+using polyphony::testing::Threads;
 
 class Autocast {
  public:
@@ -27,17 +29,6 @@ class Autocast {
   ~Autocast() { at::autocast::set_autocast_enabled(at::kCPU, false); }
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
-};
-
-class Threads {
- public:
-  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
 };
 
 AdamwTensors with_state(const at::Tensor& weight, bool with_gradient = true) {

@@ -15,13 +15,6 @@ namespace {
 // Logits whose softmax is 0.5, 0.3, 0.15, 0.05.
 at::Tensor graded() { return at::tensor({0.5F, 0.3F, 0.15F, 0.05F}).log().reshape({1, 4}); }
 
-RouterConfig config_of(const std::string& name, int64_t num_experts) {
-  auto config = router_defaults(name);
-  config.model_dim = kWidth;
-  config.num_experts = num_experts;
-  return config;
-}
-
 TEST(DynamicCapacityRouter, TakesOneMoreThanTheCumulativeProbabilitiesBelowP) {
   for (const auto& [p, count] : {std::pair{0.0, 1}, {0.49, 1}, {0.7, 2}, {0.81, 3}, {0.96, 4}, {1.0, 4}}) {
     const auto r =

@@ -13,13 +13,6 @@
 namespace polyphony::moe {
 namespace {
 
-RouterConfig config_of(const std::string& name, int64_t num_experts) {
-  auto config = router_defaults(name);
-  config.model_dim = kWidth;
-  config.num_experts = num_experts;
-  return config;
-}
-
 // 24 tokens in samples of 12, 8 and 4, not in order.
 RoutingContext three_samples(int64_t num_experts) {
   auto c = random_context({.groups = one_group(num_experts)});

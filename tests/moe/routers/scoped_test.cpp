@@ -11,10 +11,8 @@
 namespace polyphony::moe {
 namespace {
 
-RouterConfig config_of(const std::string& name, int64_t num_experts, int64_t layer = 0, int64_t num_layers = 3) {
-  auto config = router_defaults(name);
-  config.model_dim = kWidth;
-  config.num_experts = num_experts;
+RouterConfig config_of_layer(const std::string& name, int64_t num_experts, int64_t layer, int64_t num_layers = 3) {
+  auto config = config_of(name, num_experts);
   config.layer = layer;
   config.num_layers = num_layers;
   return config;
@@ -27,7 +25,8 @@ RoutingContext two_samples(int64_t num_experts) {
 }
 
 TEST(OneDecisionRouter, RepeatsTheFirstLayersRowsWithoutAGateOfItsOwn) {
-  const auto first = make_router(config_of("one_decision", 6)), last = make_router(config_of("one_decision", 6, 2));
+  const auto first = make_router(config_of_layer("one_decision", 6, 0)),
+             last = make_router(config_of_layer("one_decision", 6, 2));
   EXPECT_TRUE(last->parameters().empty());
   auto c = two_samples(6);
   const auto decided = first->route(c);
@@ -39,9 +38,10 @@ TEST(OneDecisionRouter, RepeatsTheFirstLayersRowsWithoutAGateOfItsOwn) {
 }
 
 TEST(PreGatedRouter, DecidesForTheNextLayerAndForItselfInTheFirst) {
-  const auto first = make_router(config_of("pre_gated", 6)), last = make_router(config_of("pre_gated", 6, 2));
+  const auto first = make_router(config_of_layer("pre_gated", 6, 0)),
+             last = make_router(config_of_layer("pre_gated", 6, 2));
   EXPECT_EQ(first->parameters().size(), 2U);
-  EXPECT_EQ(make_router(config_of("pre_gated", 6, 1))->parameters().size(), 1U);
+  EXPECT_EQ(make_router(config_of_layer("pre_gated", 6, 1))->parameters().size(), 1U);
   EXPECT_TRUE(last->parameters().empty());
   auto c = two_samples(6);
   const auto r = first->route(c);
@@ -53,7 +53,7 @@ TEST(PreGatedRouter, DecidesForTheNextLayerAndForItselfInTheFirst) {
 }
 
 TEST(PreGatedRouter, WithoutLookingAheadIsTopK) {
-  auto config = config_of("pre_gated", 6, 1);
+  auto config = config_of_layer("pre_gated", 6, 1);
   config.look_ahead = 0;
   const auto router = make_router(config);
   const auto topk = make_router({.name = "topk", .model_dim = kWidth, .num_experts = 6});
@@ -65,7 +65,8 @@ TEST(PreGatedRouter, WithoutLookingAheadIsTopK) {
 }
 
 TEST(PathwayRouter, SendsASampleToOneExpertInAllLayersAndPassesTheGradientThrough) {
-  const auto router = make_router(config_of("pathway", 6)), next = make_router(config_of("pathway", 6, 1));
+  const auto router = make_router(config_of_layer("pathway", 6, 0)),
+             next = make_router(config_of_layer("pathway", 6, 1));
   auto c = two_samples(6);
   const auto r = router->route(c);
   const auto weight = router->named_parameters()["weight"];

@@ -12,6 +12,14 @@ namespace polyphony::moe {
 
 inline constexpr int64_t kWidth = 16;
 
+// A router's defaults at the tests' width.
+inline RouterConfig config_of(const std::string& name, int64_t num_experts) {
+  auto config = router_defaults(name);
+  config.model_dim = kWidth;
+  config.num_experts = num_experts;
+  return config;
+}
+
 struct ContextOptions {
   int64_t tokens = 24;
   uint64_t seed = 1;

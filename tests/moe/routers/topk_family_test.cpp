@@ -14,13 +14,6 @@
 namespace polyphony::moe {
 namespace {
 
-RouterConfig config_of(const std::string& name, int64_t num_experts) {
-  auto config = router_defaults(name);
-  config.model_dim = kWidth;
-  config.num_experts = num_experts;
-  return config;
-}
-
 // Routing of `name` and of topk with the same gate.
 std::pair<at::Tensor, at::Tensor> beside_topk(const RouterConfig& config, const RouterConfig& topk,
                                               const RoutingContext& context) {

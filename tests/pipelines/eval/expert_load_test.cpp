@@ -28,7 +28,7 @@ TEST(ExpertLoad, FigureHasACellForEachLayerModalityAndExpert) {
   EXPECT_EQ(count(svg, ">25</text>"), 2);
   EXPECT_EQ(count(svg, ">100</text>"), 2);
   EXPECT_EQ(count(svg, ">0</text>"), 0) << "a forbidden expert has an empty cell";
-  EXPECT_EQ(count(svg, "&lt;0>"), 2) << "names are escaped";
+  EXPECT_EQ(count(svg, "&lt;0&gt;"), 2) << "names are escaped";
   EXPECT_EQ(count(svg, "tokens of each modality"), 1);
 }
 
@@ -36,7 +36,7 @@ TEST(ExpertLoad, FigureLeavesOutExpertsWithoutATokenOfAnyLayer) {
   auto load = two_layers();
   for (auto& layer : load.layers) layer.share_ME = {{0, 1, 0}, {0, 0, 1}};
   const auto svg = expert_load_svg(load);
-  EXPECT_EQ(count(svg, "text &lt;0>"), 0);
+  EXPECT_EQ(count(svg, "text &lt;0&gt;"), 0);
   EXPECT_EQ(count(svg, "<rect x="), 2 * 2 * 2);
 }
 
